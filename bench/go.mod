@@ -1,0 +1,5 @@
+module github.com/tokensession/tokensession/bench
+
+go 1.26.0
+
+require github.com/tokensession/tokensession v0.1.0

@@ -1,0 +1,3 @@
+module github.com/tokensession/tokensession
+
+go 1.26.0
