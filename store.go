@@ -170,6 +170,11 @@ var (
 	ErrClosed   = errors.New("tokensession: store is closed")
 	ErrTooLarge = errors.New("tokensession: record is too large")
 
+	// ErrCorrupt says that something stands under the id which is no record that
+	// this store can read. It is an answer, but not about what the record was:
+	// reading it again gives the same, and Delete removes it.
+	ErrCorrupt = errors.New("tokensession: record is corrupt")
+
 	ErrInvalidID    = errors.New("tokensession: invalid id")
 	ErrInvalidOwner = errors.New("tokensession: invalid owner")
 	ErrInvalidTTL   = errors.New("tokensession: invalid TTL")

@@ -1,0 +1,239 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// visit is one request's dealing with its session. All of it is one allocation.
+type visit[T any] struct {
+	writer
+	session Session[T]
+	state   state[T]
+	m       *Manager[T]
+	r       *http.Request
+	via     Transport // how the answer goes back
+	cookies int       // how many Set-Cookie headers were there before the handler
+	sent    atomic.Bool
+	err     error // why the response was replaced
+}
+
+func (v *visit[T]) init(m *Manager[T]) {
+	v.m = m
+	v.session.s = &v.state
+	v.state.m = m
+	v.state.session = &v.session
+	v.state.base = m.zero
+	v.state.created = time.Now().UnixMilli()
+}
+
+// Handler gives each request to next with its session, and saves the session before
+// the first byte of the response and again after next. The session is read before
+// next runs, if the request has a token; a request without one costs no store a
+// thing until something is saved. A panic that leaves next saves nothing. A Handler
+// of the same manager inside another does nothing.
+//
+// A response that carries a token has "Cache-Control: no-store"; one for which Get
+// was called has a Vary of the request headers that the token comes in.
+func (m *Manager[T]) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(key[T]{m}) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		v := &visit[T]{r: r, cookies: len(w.Header()["Set-Cookie"])}
+		v.init(m)
+		v.state.visit = v
+		v.writer = writer{ResponseWriter: w, commit: v}
+		if !v.enter() {
+			return
+		}
+		next.ServeHTTP(v.writer.offer(), r.WithContext(m.NewContext(r.Context(), &v.session)))
+		v.leave()
+	})
+}
+
+// enter finds the request's session. It reports false if it has answered the
+// request already.
+func (v *visit[T]) enter() bool {
+	token, via := v.m.opts.Transport.token(v.r)
+	v.via = via
+	if token == "" {
+		return true
+	}
+	if err := via.check(v.r); err != nil {
+		v.m.opts.Logger.Warn("session: a request from another origin was refused", "error", err)
+		http.Error(v.ResponseWriter, http.StatusText(http.StatusForbidden), http.StatusForbidden)
+		return false
+	}
+	cred, ok := parseToken(v.m.opts.Name, token, v.m.opts.MinTokenLength)
+	if !ok {
+		return true
+	}
+	err := v.state.load(v.r.Context(), cred)
+	switch {
+	case err == nil, errors.Is(err, ErrGone):
+		return true
+	case errors.Is(err, errRecord), errors.Is(err, tokensession.ErrCorrupt):
+		v.m.opts.Logger.Error("session: a record cannot be read; the client gets a new session",
+			"session", cred.id, "error", err)
+		return true
+	}
+	err = wrap("load", cred.id, err)
+	if v.m.opts.FailOpen {
+		v.m.opts.Logger.Error("session: the store does not answer; the request goes on without a session", "error", err)
+		v.state.end(err)
+		return true
+	}
+	v.fail(err)
+	return false
+}
+
+// leave does what is left to do when the handler has returned.
+func (v *visit[T]) leave() {
+	if !v.sent.Load() {
+		v.save()
+		return
+	}
+	if v.err != nil {
+		return
+	}
+	if err := v.autosave(); err != nil {
+		v.m.opts.Logger.Error("session: a change made after the header was sent is not saved", "error", err)
+	}
+}
+
+// save stores the session and puts into the header what the client is to know. It
+// runs once, before the header goes out; an error says that another response has
+// gone out instead.
+func (v *visit[T]) save() error {
+	if v.sent.Load() {
+		return v.err
+	}
+	if err := v.autosave(); err != nil {
+		v.sent.Store(true)
+		v.err = err
+		v.fail(err)
+		return err
+	}
+	v.sent.Store(true)
+	h := v.Header()
+	if v.state.used.Load() {
+		for _, name := range v.m.opts.Transport.vary() {
+			addVary(h, name)
+		}
+	}
+	switch s := &v.state; {
+	case s.sendToken:
+		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
+		h.Set("Cache-Control", "no-store")
+	case s.clearToken:
+		v.via.clear(h)
+		h.Set("Cache-Control", "no-store")
+	}
+	return nil
+}
+
+// autosave stores what changed. An error is one that the client has to know of.
+func (v *visit[T]) autosave() error {
+	s := &v.state
+	if s.over != nil || !s.stored && !s.used.Load() {
+		return nil
+	}
+	err := s.exclusive(v.r.Context(), "save", func(ctx context.Context) error {
+		if s.used.Load() {
+			if written, err := s.put(ctx, change[T]{}); err != nil || written {
+				return err
+			}
+		}
+		if s.stored {
+			v.touchIfDue(ctx)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrGone):
+		// Somebody logged out meanwhile. That is no fault, and must not undo it.
+		v.m.opts.Logger.Info("session: a change is not saved", "error", err)
+		return nil
+	case err != nil && v.m.opts.FailOpen && statusOf(err) == http.StatusServiceUnavailable:
+		v.m.opts.Logger.Error("session: the store does not answer; the response goes out, the change is lost", "error", err)
+		return nil
+	}
+	return err
+}
+
+// touchIfDue loses nothing if it fails: the next request tries again, and there is
+// most of IdleTimeout left for it. So it is no reason to refuse this one.
+func (v *visit[T]) touchIfDue(ctx context.Context) {
+	if err := v.state.touchIfDue(ctx); err != nil && !errors.Is(err, ErrGone) {
+		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))
+	}
+}
+
+// fail answers the request with an error in place of the handler's response.
+func (v *visit[T]) fail(err error) {
+	if v.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		v.m.opts.Logger.Debug("session: the client hung up", "error", err)
+	} else {
+		v.m.opts.Logger.Error("session: the request is answered with an error", "error", err)
+	}
+	h := v.Header()
+	for name := range h {
+		if describesContent(name) {
+			delete(h, name)
+		}
+	}
+	if set := h["Set-Cookie"]; len(set) > v.cookies {
+		h["Set-Cookie"] = set[:v.cookies]
+	}
+	v.m.opts.OnError(v.ResponseWriter, v.r, err)
+}
+
+// describesContent reports whether a header is about the content of a response that
+// now does not go out. A Content-Security-Policy is about every response.
+func describesContent(name string) bool {
+	switch name {
+	case "Accept-Ranges", "Etag", "Last-Modified", "Location":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-")
+}
+
+// statusOf is how the default OnError answers.
+func statusOf(err error) int {
+	for _, ours := range []error{
+		errCodec, ErrHeaderSent, tokensession.ErrTooLarge, tokensession.ErrInvalidOwner,
+	} {
+		if errors.Is(err, ours) {
+			return http.StatusInternalServerError
+		}
+	}
+	if errors.Is(err, tokensession.ErrConflict) {
+		return http.StatusConflict
+	}
+	return http.StatusServiceUnavailable
+}
+
+func answerError(w http.ResponseWriter, _ *http.Request, err error) {
+	status := statusOf(err)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, http.StatusText(status), status)
+}
+
+func addVary(h http.Header, name string) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, name) {
+				return
+			}
+		}
+	}
+	h.Add("Vary", name)
+}

@@ -1,0 +1,375 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+var (
+	// ErrGone says that the session is over: somebody ended or renewed it, its owner
+	// changed, or it has expired. Nothing that this request changed is stored.
+	ErrGone = errors.New("the session is gone")
+
+	// ErrHeaderSent says that a token can no longer reach the client, because the
+	// header of the response is on its way. Nothing has changed.
+	ErrHeaderSent = errors.New("the header of the response is already sent")
+
+	// ErrInvalidToken says that a token is malformed, or that no live session
+	// answers to it.
+	ErrInvalidToken = errors.New("invalid token")
+)
+
+// Options are how a Manager works; the zero value of a field is its default.
+type Options[T any] struct {
+	// Name keeps managers on one store apart, such as customers and staff: the
+	// tokens and owners of one mean nothing to another. It is up to 32 letters,
+	// digits, '-', '_' and '.'. Changing it ends all sessions.
+	Name string
+
+	// Transport is how tokens travel: Header("X-Auth-Token") if nil.
+	Transport Transport
+
+	// IdleTimeout ends a session that was not used for so long: 24 hours if 0,
+	// never if [tokensession.Forever]. It is renewed when an eighth has gone by, so
+	// that most requests write nothing.
+	IdleTimeout time.Duration
+
+	// Lifetime ends a session so long after its beginning, used or not: 30 days if
+	// 0, never if [tokensession.Forever]. It applies to sessions that exist already.
+	Lifetime time.Duration
+
+	// StoreTimeout is how long the store may take for reading a session, and for
+	// each operation on it: 5 seconds if 0.
+	StoreTimeout time.Duration
+
+	// MaxBytes is how large a session may be, encoded, with about 100 bytes that the
+	// manager adds: 512 KiB if 0. A larger one is [tokensession.ErrTooLarge].
+	MaxBytes int
+
+	// MinTokenLength is how many characters ResetToken takes at the least: 32 if 0.
+	// Whoever lowers it answers for the tokens being hard to guess.
+	MinTokenLength int
+
+	// Codec encodes Data: encoding/json if nil.
+	Codec Codec[T]
+
+	// Merge is called by a save that finds the session changed since this request
+	// loaded it as base. It takes what theirs, the state that is stored, has changed
+	// over into mine, which then is saved; an error ends the save. It may run again.
+	// All three are copies that nobody else uses.
+	//
+	// If nil, fields of T, those of embedded structs, and entries of maps that are
+	// fields of T or T itself, are merged singly. Everything else is one value:
+	// nested structs, slices, what a pointer points to, types with their own codec.
+	// What one request alone changed is taken; of what both changed, mine, and that
+	// is logged. To delete is to change; nil and empty are equal.
+	Merge func(base, mine, theirs *T) error
+
+	// OnError answers a request whose session cannot be read, or cannot be saved
+	// before the first byte of the response. The error is logged already. Nothing of
+	// the handler's response goes out: its Content-*, ETag, Last-Modified, Location
+	// and Set-Cookie headers are removed. If nil, the answer is 503 where the store
+	// did not answer, 409 where Merge was [Reject] and 500 otherwise.
+	OnError func(http.ResponseWriter, *http.Request, error)
+
+	// FailOpen lets requests go on when the store does not answer: with an empty
+	// session that is never saved, or, if the store fails later, with the response
+	// but without the change. Both are logged. The client keeps its token.
+	FailOpen bool
+
+	// Logger is slog.Default() if nil. Sessions are logged by ID; no token, secret
+	// or Data is.
+	Logger *slog.Logger
+}
+
+// Manager keeps sessions that hold a T on a store. It is safe for concurrent use.
+type Manager[T any] struct {
+	opts  Options[T]
+	store tokensession.Store
+	zero  []byte // the encoding of a zero T
+	flat  bool   // assigning a T copies all of it
+}
+
+// New makes a manager of sessions on a store, with the defaults if o is nil. It
+// panics if the options cannot work or the codec cannot encode a T.
+func New[T any](store tokensession.Store, o *Options[T]) *Manager[T] {
+	if store == nil {
+		panic("session: New: the store is nil")
+	}
+	if o == nil {
+		o = new(Options[T])
+	}
+	m := &Manager[T]{opts: withDefaults(*o), store: store, flat: isFlat(reflect.TypeFor[T]())}
+	if err := m.check(); err != nil {
+		panic("session: New: " + err.Error())
+	}
+	return m
+}
+
+func withDefaults[T any](o Options[T]) Options[T] {
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 24*time.Hour)
+	o.Lifetime = cmp.Or(o.Lifetime, 30*24*time.Hour)
+	o.StoreTimeout = cmp.Or(o.StoreTimeout, 5*time.Second)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 512<<10)
+	o.MinTokenLength = cmp.Or(o.MinTokenLength, minTokenLen)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.Transport == nil {
+		o.Transport = Header(defaultHeader)
+	}
+	if o.Codec == nil {
+		o.Codec = jsonCodec[T]{}
+	}
+	if o.OnError == nil {
+		o.OnError = answerError
+	}
+	return o
+}
+
+const maxNameLen = 32
+
+// check finds what cannot work, and encodes the zero T.
+func (m *Manager[T]) check() error {
+	o := &m.opts
+	if len(o.Name) > maxNameLen {
+		return fmt.Errorf("the Name has %d characters; accepted are up to %d", len(o.Name), maxNameLen)
+	}
+	for _, c := range []byte(o.Name) {
+		if !isBase64URL(string(c)) && c != '.' {
+			return fmt.Errorf("the Name %q has characters other than letters, digits, '-', '_' and '.'", o.Name)
+		}
+	}
+	for _, d := range []struct {
+		name string
+		time.Duration
+	}{{"IdleTimeout", o.IdleTimeout}, {"Lifetime", o.Lifetime}} {
+		if d.Duration < 0 || d.Duration > tokensession.MaxTTL && d.Duration != tokensession.Forever {
+			return fmt.Errorf("%s is %v; accepted are up to 100 years, and tokensession.Forever", d.name, d.Duration)
+		}
+	}
+	switch {
+	case o.StoreTimeout < 0:
+		return fmt.Errorf("StoreTimeout is %v, which is negative", o.StoreTimeout)
+	case o.MaxBytes < 0:
+		return fmt.Errorf("MaxBytes is %d, which is negative", o.MaxBytes)
+	case o.MinTokenLength < 1 || o.MinTokenLength > maxTokenLen:
+		return fmt.Errorf("MinTokenLength is %d; accepted are 1 to %d", o.MinTokenLength, maxTokenLen)
+	}
+	return m.checkCodec()
+}
+
+func (m *Manager[T]) checkCodec() error {
+	if _, ok := m.opts.Codec.(jsonCodec[T]); ok {
+		if err := checkJSON(reflect.TypeFor[T]()); err != nil {
+			return err
+		}
+	}
+	zero, err := m.opts.Codec.Encode(new(T))
+	if err != nil {
+		return fmt.Errorf("the codec cannot encode a zero %v: %w", reflect.TypeFor[T](), err)
+	}
+	m.zero = zero
+	if _, err := m.decode(zero); err != nil {
+		return fmt.Errorf("the codec cannot decode a zero %v: %w", reflect.TypeFor[T](), err)
+	}
+	return nil
+}
+
+// key is the context key under which the manager's session stands.
+type key[T any] struct{ m *Manager[T] }
+
+// Get returns the session of the request whose context this is, or the one that
+// [Manager.NewContext] put there. In one request it is the same each time. Get
+// panics where there is none, because the Handler is missing.
+func (m *Manager[T]) Get(ctx context.Context) *Session[T] {
+	s, ok := ctx.Value(key[T]{m}).(*Session[T])
+	if !ok {
+		panic("session: Get: there is no session in this context; wrap the handler with this manager's Handler")
+	}
+	s.s.use()
+	return s
+}
+
+// NewContext returns a context in which Get finds s: for tests, gRPC and whatever
+// else is not an HTTP request. Nothing saves s but its own methods.
+func (m *Manager[T]) NewContext(ctx context.Context, s *Session[T]) context.Context {
+	return context.WithValue(ctx, key[T]{m}, s)
+}
+
+// SetToken puts a token into a request the way the manager's Transport reads it,
+// as a client would.
+func (m *Manager[T]) SetToken(r *http.Request, token string) {
+	m.opts.Transport.setToken(r, token)
+}
+
+// Start begins a session without HTTP. Save stores it; Token is what opens it.
+func (m *Manager[T]) Start() *Session[T] {
+	v := &visit[T]{}
+	v.init(m)
+	v.state.used.Store(true)
+	v.state.begun = true
+	return &v.session
+}
+
+// Load returns the session that token opens, without HTTP. If there is none, it is
+// [ErrInvalidToken]; any other error says that the store could not tell, or that
+// the record cannot be decoded. Save, also of an unchanged session, keeps it from
+// expiring.
+func (m *Manager[T]) Load(ctx context.Context, token string) (*Session[T], error) {
+	cred, ok := parseToken(m.opts.Name, token, m.opts.MinTokenLength)
+	if !ok {
+		return nil, fmt.Errorf("session: load: %w", ErrInvalidToken)
+	}
+	v := &visit[T]{}
+	v.init(m)
+	err := v.state.load(ctx, cred)
+	if err == nil {
+		err = v.state.decode()
+	}
+	if errors.Is(err, ErrGone) {
+		err = ErrInvalidToken
+	}
+	if err != nil {
+		return nil, wrap("load", cred.id, err)
+	}
+	v.state.used.Store(true)
+	return &v.session, nil
+}
+
+// stored is a record, taken apart.
+type stored struct {
+	header
+	payload []byte
+	owner   string
+	version tokensession.Version
+	ttl     time.Duration
+	readAt  time.Time
+}
+
+// read gets the session that cred opens. It is ErrGone if no live session does,
+// and errRecord or ErrCorrupt if what stands there cannot be read.
+func (m *Manager[T]) read(ctx context.Context, cred *credential) (stored, error) {
+	now := time.Now()
+	d := withTimeout(ctx, now, m.opts.StoreTimeout)
+	defer d.release()
+	rec, err := m.store.Get(d, cred.id)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return stored{}, ErrGone
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	h, payload, err := parseRecord(rec.Data)
+	if err != nil {
+		return stored{}, err
+	}
+	if !h.secret.equal(&cred.secret) {
+		m.opts.Logger.InfoContext(ctx, "session: a token with a wrong or former secret was rejected", "session", cred.id)
+		return stored{}, ErrGone
+	}
+	if m.timeLeft(h.created, now) <= 0 {
+		return stored{}, ErrGone
+	}
+	owner, ok := m.unscoped(rec.Owner)
+	if !ok {
+		return stored{}, fmt.Errorf("%w: its owner is another manager's", errRecord)
+	}
+	return stored{header: h, payload: payload, owner: owner, version: rec.Version, ttl: rec.TTL, readAt: now}, nil
+}
+
+// timeLeft is how long a session may live at most, used or not.
+func (m *Manager[T]) timeLeft(created int64, now time.Time) time.Duration {
+	if m.opts.Lifetime == tokensession.Forever {
+		return tokensession.Forever
+	}
+	return time.UnixMilli(created).Add(m.opts.Lifetime).Sub(now)
+}
+
+// ttl is how long a session lives from now if it is not used again.
+func (m *Manager[T]) ttl(created int64, now time.Time) time.Duration {
+	return min(m.opts.IdleTimeout, m.timeLeft(created, now))
+}
+
+// scoped is the owner as the store knows it: with the manager's Name, in which
+// there is no colon. Nobody stays nobody.
+func (m *Manager[T]) scoped(owner string) string {
+	if owner == "" {
+		return ""
+	}
+	return m.opts.Name + ":" + owner
+}
+
+func (m *Manager[T]) unscoped(owner string) (string, bool) {
+	if owner == "" {
+		return "", true
+	}
+	n := len(m.opts.Name)
+	if len(owner) < n+2 || owner[:n] != m.opts.Name || owner[n] != ':' {
+		return "", false
+	}
+	return owner[n+1:], true
+}
+
+func (m *Manager[T]) encode(v *T) ([]byte, error) {
+	b, err := m.opts.Codec.Encode(v)
+	if err != nil {
+		return nil, fmt.Errorf("%w: cannot encode Data: %w", errCodec, err)
+	}
+	return b, nil
+}
+
+// decode makes a T of its own from a payload.
+func (m *Manager[T]) decode(payload []byte) (*T, error) {
+	v := new(T)
+	if err := m.opts.Codec.Decode(payload, v); err != nil {
+		return nil, fmt.Errorf("%w: cannot decode Data: %w", errCodec, err)
+	}
+	return v, nil
+}
+
+// errCodec marks failures that are the codec's, so not the store's.
+var errCodec = errors.New("codec")
+
+// clone copies a value so that nothing is shared.
+func (m *Manager[T]) clone(v *T) (*T, error) {
+	if m.flat {
+		c := *v
+		return &c, nil
+	}
+	b, err := m.encode(v)
+	if err != nil {
+		return nil, err
+	}
+	return m.decode(b)
+}
+
+// differ reports whether two payloads hold different values.
+func (m *Manager[T]) differ(a, b []byte) (bool, error) {
+	if string(a) == string(b) {
+		return false, nil
+	}
+	va, err := m.decode(a)
+	if err != nil {
+		return false, err
+	}
+	vb, err := m.decode(b)
+	if err != nil {
+		return false, err
+	}
+	return !equal(reflect.ValueOf(va).Elem(), reflect.ValueOf(vb).Elem()), nil
+}
+
+// wrap says what was tried on which session.
+func wrap(op, id string, err error) error {
+	if id == "" {
+		return fmt.Errorf("session: %s: %w", op, err)
+	}
+	return fmt.Errorf("session: %s %s…: %w", op, id[:8], err)
+}

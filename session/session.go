@@ -1,0 +1,210 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Session is one client's session. Its methods may be called by several goroutines;
+// Data is theirs to share out, except within Update.
+//
+// Save, Update, Renew, Reset, ResetToken and Destroy go on when the context is
+// cancelled, because the client's hanging up must not leave work half done; each
+// ends after StoreTimeout. Whatever they return other than the errors they name
+// means that the store did not answer: what was asked may have happened or not.
+type Session[T any] struct {
+	// Data is the application's. It is saved before the first byte of the response
+	// if it changed, and again after the handler if it changed later.
+	//
+	// Where two requests change it at the same time, the later save merges: fields
+	// and map entries that one of them changed are kept from both (see
+	// Options.Merge). A field that both set has the later value. So a counter, or an
+	// append to a slice, needs [Session.Update], which no concurrent request undoes.
+	Data T
+
+	s *state[T]
+}
+
+// ID is the public name of the session: random, the same for as long as the session
+// lives, of no use to whoever does not know the secret too. It is fit for logs. Reset
+// and ResetToken begin another session, with another ID.
+func (s *Session[T]) ID() string {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	return s.s.credential().id
+}
+
+// Token is what the client sends to open this session: a secret. It begins a new
+// session, which then is stored even if Data stays empty. It is "" where the session
+// is over, or new after the header of the response was sent.
+func (s *Session[T]) Token() string {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	if s.s.over != nil || !s.s.stored && s.s.headerSent() {
+		return ""
+	}
+	s.s.begun = true
+	return s.s.credential().token
+}
+
+// IsNew reports whether the session is not in the store yet.
+func (s *Session[T]) IsNew() bool {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	return !s.s.stored
+}
+
+// Owner is whose session it is, "" if nobody's.
+func (s *Session[T]) Owner() string {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	return s.s.owner
+}
+
+// SetOwner makes the session that user's, with the next save; "" makes it nobody's.
+// An owner is valid UTF-8 without NUL, of up to 256 bytes less the manager's Name
+// and one more; the save refuses another with [tokensession.ErrInvalidOwner].
+//
+// At a login call Reset first. A request that sets the owner saves its Data whole,
+// without merging; requests that run at the same time and loaded the session before
+// get ErrGone.
+func (s *Session[T]) SetOwner(owner string) {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	s.s.owner, s.s.ownerSet, s.s.begun = owner, true, true
+}
+
+// Format writes the ID, whatever the verb, so that nothing else of a session is
+// ever printed.
+func (s Session[T]) Format(f fmt.State, _ rune) { io.WriteString(f, s.name()) }
+
+// LogValue is the ID.
+func (s Session[T]) LogValue() slog.Value { return slog.StringValue(s.name()) }
+
+func (s *Session[T]) name() string {
+	if s == nil || s.s == nil {
+		return ""
+	}
+	return s.ID()
+}
+
+// Save stores the session now: a new one in any case, another if it changed.
+// Otherwise it lets it live on, as Touch does, if an eighth of IdleTimeout has gone
+// by. In a request there is seldom need for it, since the end of the handler saves.
+//
+// It is ErrGone if the session is over, ErrHeaderSent if it is new and its token
+// cannot be sent any more, [tokensession.ErrTooLarge] beyond MaxBytes, and what
+// Merge returns.
+func (s *Session[T]) Save(ctx context.Context) error {
+	return s.s.exclusive(ctx, "save", func(ctx context.Context) error {
+		s.s.begin()
+		written, err := s.s.put(ctx, change[T]{})
+		if err != nil || written {
+			return err
+		}
+		return s.s.touchIfDue(ctx)
+	})
+}
+
+// Update changes Data by fn and stores it, together with what else was changed. If
+// another request was faster, fn runs again on what that one stored, until it lands:
+// so counters count and appends append. fn gets a copy of Data, does nothing but
+// change it, and must not call methods of the session that use the store. If it
+// returns an error, Update returns that, and nothing is stored.
+//
+// The other errors are Save's.
+func (s *Session[T]) Update(ctx context.Context, fn func(*T) error) error {
+	return s.s.exclusive(ctx, "update", func(ctx context.Context) error {
+		_, err := s.s.put(ctx, change[T]{apply: fn})
+		return err
+	})
+}
+
+// Reload replaces Data and Owner by what is stored and forgets changes that were
+// not saved. It is ErrGone if the session is over. A new session becomes empty.
+func (s *Session[T]) Reload(ctx context.Context) error {
+	st := s.s
+	st.op.Lock()
+	defer st.op.Unlock()
+	return wrapUnlessNil("reload", st.id(), st.reload(ctx))
+}
+
+// Touch lets the session live for another IdleTimeout, though not beyond its
+// Lifetime. Requests do that by themselves when an eighth of it has gone by. A new
+// session it leaves alone. It is ErrGone if the session is over.
+func (s *Session[T]) Touch(ctx context.Context) error {
+	st := s.s
+	st.op.Lock()
+	defer st.op.Unlock()
+	if st.over != nil || !st.stored {
+		return wrapUnlessNil("touch", st.id(), st.over)
+	}
+	return wrapUnlessNil("touch", st.id(), st.touch(ctx))
+}
+
+// Reset is for a login: it ends this session and begins another, empty one with a
+// new ID and token, so that a token that somebody planted or knew before opens
+// nothing. If the old session cannot be deleted, nothing changes. It is
+// ErrHeaderSent where the new token could not be sent.
+func (s *Session[T]) Reset(ctx context.Context) error {
+	return s.s.exclusive(ctx, "reset", func(ctx context.Context) error {
+		if s.s.headerSent() {
+			return ErrHeaderSent
+		}
+		if err := s.s.deleteStored(ctx); err != nil {
+			return err
+		}
+		s.s.restart(newCredential(s.s.m.opts.Name))
+		s.s.begin()
+		return nil
+	})
+}
+
+// ResetToken is Reset with a token of the application's choosing, and stores the
+// new session at once. The token has 32 to 128 characters (see MinTokenLength) of
+// visible ASCII that the Transport can carry, in another shape than the manager's
+// own; anything else is ErrInvalidToken. If a session has it already, it is
+// [tokensession.ErrExists]. After any error the old session is as it was.
+func (s *Session[T]) ResetToken(ctx context.Context, token string) error {
+	return s.s.exclusive(ctx, "reset token", func(ctx context.Context) error {
+		return s.s.resetToken(ctx, token)
+	})
+}
+
+// Renew gives the session a new token. With a grace of 0 the old one is dead at
+// once, and requests that came with it and are not done get ErrGone when they save.
+// It is meant for a change of privileges within a session. What else was changed is
+// stored with it. A new session is only stored: nobody knows its token. It is
+// ErrHeaderSent where the new token could not be sent, and wraps
+// [errors.ErrUnsupported] for any other grace.
+func (s *Session[T]) Renew(ctx context.Context, grace time.Duration) error {
+	return s.s.exclusive(ctx, "renew", func(ctx context.Context) error {
+		if grace != 0 {
+			return fmt.Errorf("a grace of %v: %w; accepted is 0", grace, errors.ErrUnsupported)
+		}
+		if s.s.headerSent() {
+			return ErrHeaderSent
+		}
+		s.s.begin()
+		_, err := s.s.put(ctx, change[T]{renew: s.s.stored})
+		return err
+	})
+}
+
+// Destroy ends the session, for every request that has it: a save that comes later,
+// here or elsewhere, is ErrGone and brings nothing back. Data becomes empty. If the
+// response is not on its way, it tells the client to forget the token. On an error
+// the session is as it was.
+func (s *Session[T]) Destroy(ctx context.Context) error {
+	return s.s.exclusive(ctx, "destroy", func(ctx context.Context) error {
+		if err := s.s.deleteStored(ctx); err != nil {
+			return err
+		}
+		s.s.destroyed()
+		return nil
+	})
+}
