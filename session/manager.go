@@ -39,7 +39,7 @@ type Options[T any] struct {
 
 	// IdleTimeout ends a session that was not used for so long: 24 hours if 0,
 	// never if [tokensession.Forever]. It is renewed when an eighth has gone by, so
-	// that most requests write nothing.
+	// that most requests write nothing; a session may so end after seven eighths.
 	IdleTimeout time.Duration
 
 	// Lifetime ends a session so long after its beginning, used or not: 30 days if
