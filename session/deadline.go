@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// deadline is a context that ends at a given time, or with its parent, and makes
-// its timer only when somebody asks for Done: most stores never do, and a timer
-// costs more than a Get from memory.
+// deadline is a context that ends at a given time, and makes its timer only when
+// somebody asks for Done: most stores never do, and a timer costs more than a Get
+// from memory. It is used once.
 type deadline struct {
 	context.Context // the parent
+	detached        bool
 	at              time.Time
 
 	mu    sync.Mutex
@@ -18,13 +19,18 @@ type deadline struct {
 	stop  context.CancelFunc
 }
 
-// withTimeout is [context.WithTimeout], lazily. The caller calls release.
-func withTimeout(parent context.Context, now time.Time, timeout time.Duration) *deadline {
-	at := now.Add(timeout)
-	if earlier, ok := parent.Deadline(); ok && earlier.Before(at) {
-		at = earlier
+// start makes d what [context.WithTimeout] of parent is. The caller calls release.
+func (d *deadline) start(parent context.Context, now time.Time, timeout time.Duration) {
+	d.Context, d.at = parent, now.Add(timeout)
+	if earlier, ok := parent.Deadline(); ok && earlier.Before(d.at) {
+		d.at = earlier
 	}
-	return &deadline{Context: parent, at: at}
+}
+
+// startDetached is start without parent's end and deadline, as
+// [context.WithoutCancel] has it.
+func (d *deadline) startDetached(parent context.Context, now time.Time, timeout time.Duration) {
+	d.Context, d.at, d.detached = parent, now.Add(timeout), true
 }
 
 func (d *deadline) release() {
@@ -41,7 +47,11 @@ func (d *deadline) Done() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timed == nil {
-		d.timed, d.stop = context.WithDeadline(d.Context, d.at)
+		parent := d.Context
+		if d.detached {
+			parent = context.WithoutCancel(parent)
+		}
+		d.timed, d.stop = context.WithDeadline(parent, d.at)
 	}
 	return d.timed.Done()
 }
@@ -53,8 +63,10 @@ func (d *deadline) Err() error {
 	if timed != nil {
 		return timed.Err()
 	}
-	if err := d.Context.Err(); err != nil {
-		return err
+	if !d.detached {
+		if err := d.Context.Err(); err != nil {
+			return err
+		}
 	}
 	if time.Until(d.at) <= 0 {
 		return context.DeadlineExceeded

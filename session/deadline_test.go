@@ -11,6 +11,11 @@ import (
 func TestDeadlineIsAContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
+		withTimeout := func(parent context.Context, now time.Time, timeout time.Duration) *deadline {
+			d := new(deadline)
+			d.start(parent, now, timeout)
+			return d
+		}
 		parent, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 		now := time.Now()
 
@@ -43,9 +48,26 @@ func TestDeadlineIsAContext(t *testing.T) {
 		later.release()
 		<-done
 		later = withTimeout(parent, time.Now(), time.Second)
+		detached, detachedAsked := new(deadline), new(deadline)
+		detached.startDetached(parent, time.Now(), time.Second)
+		detachedAsked.startDetached(parent, time.Now(), time.Second)
+		detachedAsked.Done()
 		cancel()
+		synctest.Wait()
+		for _, d := range []*deadline{detached, detachedAsked} {
+			if d.Err() != nil || d.Value(key{}) != "value" {
+				t.Errorf("detached, after the parent's end: %v", d.Err())
+			}
+		}
 		if !errors.Is(later.Err(), context.Canceled) {
 			t.Errorf("after the parent's end: %v", later.Err())
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for _, d := range []*deadline{detached, detachedAsked} {
+			if !errors.Is(d.Err(), context.DeadlineExceeded) {
+				t.Errorf("detached, after its time: %v", d.Err())
+			}
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 // visit is one request's dealing with its session. All of it is one allocation.
 type visit[T any] struct {
 	writer
+	context requestContext[T]
 	session Session[T]
 	state   state[T]
 	m       *Manager[T]
@@ -30,7 +31,8 @@ func (v *visit[T]) init(m *Manager[T]) {
 	v.state.m = m
 	v.state.session = &v.session
 	v.state.base = m.zero
-	v.state.created = time.Now().UnixMilli()
+	v.state.readAt = time.Now()
+	v.state.created = v.state.readAt.UnixMilli()
 }
 
 // Handler gives each request to next with its session, and saves the session before
@@ -54,9 +56,23 @@ func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 		if !v.enter() {
 			return
 		}
-		next.ServeHTTP(v.writer.offer(), r.WithContext(m.NewContext(r.Context(), &v.session)))
+		v.context = requestContext[T]{r.Context(), &v.session}
+		next.ServeHTTP(v.writer.offer(), r.WithContext(&v.context))
 		v.leave()
 	})
+}
+
+// requestContext is what NewContext returns, as part of a visit.
+type requestContext[T any] struct {
+	context.Context
+	session *Session[T]
+}
+
+func (c *requestContext[T]) Value(k any) any {
+	if k == any(key[T]{c.session.s.m}) {
+		return c.session
+	}
+	return c.Context.Value(k)
 }
 
 // enter finds the request's session. It reports false if it has answered the
@@ -125,7 +141,7 @@ func (v *visit[T]) save() error {
 	v.sent.Store(true)
 	h := v.Header()
 	if v.state.used.Load() {
-		for _, name := range v.m.opts.Transport.vary() {
+		for _, name := range v.m.vary {
 			addVary(h, name)
 		}
 	}
@@ -143,36 +159,45 @@ func (v *visit[T]) save() error {
 // autosave stores what changed. An error is one that the client has to know of.
 func (v *visit[T]) autosave() error {
 	s := &v.state
-	if s.over != nil || !s.stored && !s.used.Load() {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.over != nil {
 		return nil
 	}
-	err := s.exclusive(v.r.Context(), "save", func(ctx context.Context) error {
-		if s.used.Load() {
-			if written, err := s.put(ctx, change[T]{}); err != nil || written {
-				return err
-			}
-		}
-		if s.stored {
-			v.touchIfDue(ctx)
-		}
+	var w *write[T]
+	var err error
+	if s.used.Load() {
+		w, err = s.prepare(change[T]{})
+	}
+	switch {
+	case err != nil:
+	case w != nil:
+		err = s.detached(v.r.Context(), func(ctx context.Context) error { return s.land(ctx, change[T]{}, w) })
+	case s.touchDue():
+		v.touch()
+	}
+	if err == nil {
 		return nil
-	})
+	}
+	err = wrap("save", s.id(), err)
 	switch {
 	case errors.Is(err, ErrGone):
 		// Somebody logged out meanwhile. That is no fault, and must not undo it.
 		v.m.opts.Logger.Info("session: a change is not saved", "error", err)
 		return nil
-	case err != nil && v.m.opts.FailOpen && statusOf(err) == http.StatusServiceUnavailable:
+	case v.m.opts.FailOpen && statusOf(err) == http.StatusServiceUnavailable:
 		v.m.opts.Logger.Error("session: the store does not answer; the response goes out, the change is lost", "error", err)
 		return nil
 	}
 	return err
 }
 
-// touchIfDue loses nothing if it fails: the next request tries again, and there is
-// most of IdleTimeout left for it. So it is no reason to refuse this one.
-func (v *visit[T]) touchIfDue(ctx context.Context) {
-	if err := v.state.touchIfDue(ctx); err != nil && !errors.Is(err, ErrGone) {
+// touch renews the idle timeout. It loses nothing if it fails: the next request tries
+// again, and there is most of the timeout left for it. So that is no reason to refuse
+// this one.
+func (v *visit[T]) touch() {
+	err := v.state.detached(v.r.Context(), v.state.touch)
+	if err != nil && !errors.Is(err, ErrGone) {
 		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))
 	}
 }

@@ -94,8 +94,9 @@ type Options[T any] struct {
 type Manager[T any] struct {
 	opts  Options[T]
 	store tokensession.Store
-	zero  []byte // the encoding of a zero T
-	flat  bool   // assigning a T copies all of it
+	vary  []string // the headers that tokens come in
+	zero  []byte   // the encoding of a zero T
+	flat  bool     // assigning a T copies all of it
 }
 
 // New makes a manager of sessions on a store, with the defaults if o is nil. It
@@ -108,6 +109,7 @@ func New[T any](store tokensession.Store, o *Options[T]) *Manager[T] {
 		o = new(Options[T])
 	}
 	m := &Manager[T]{opts: withDefaults(*o), store: store, flat: isFlat(reflect.TypeFor[T]())}
+	m.vary = m.opts.Transport.vary()
 	if err := m.check(); err != nil {
 		panic("session: New: " + err.Error())
 	}
@@ -255,11 +257,8 @@ type stored struct {
 
 // read gets the session that cred opens. It is ErrGone if no live session does,
 // and errRecord or ErrCorrupt if what stands there cannot be read.
-func (m *Manager[T]) read(ctx context.Context, cred *credential) (stored, error) {
-	now := time.Now()
-	d := withTimeout(ctx, now, m.opts.StoreTimeout)
-	defer d.release()
-	rec, err := m.store.Get(d, cred.id)
+func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) (stored, error) {
+	rec, err := m.store.Get(ctx, cred.id)
 	if errors.Is(err, tokensession.ErrNotFound) {
 		return stored{}, ErrGone
 	}
@@ -348,22 +347,6 @@ func (m *Manager[T]) clone(v *T) (*T, error) {
 		return nil, err
 	}
 	return m.decode(b)
-}
-
-// differ reports whether two payloads hold different values.
-func (m *Manager[T]) differ(a, b []byte) (bool, error) {
-	if string(a) == string(b) {
-		return false, nil
-	}
-	va, err := m.decode(a)
-	if err != nil {
-		return false, err
-	}
-	vb, err := m.decode(b)
-	if err != nil {
-		return false, err
-	}
-	return !equal(reflect.ValueOf(va).Elem(), reflect.ValueOf(vb).Elem()), nil
 }
 
 // wrap says what was tried on which session.

@@ -87,6 +87,10 @@ func mergeEntries(base, mine, theirs reflect.Value, name string) (both []string)
 	return both
 }
 
+func equalValues[T any](a, b *T) bool {
+	return equal(reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem())
+}
+
 // equal is deep equality in which nil and empty slices and maps are the same, and
 // a NaN is itself. The zero Value, a missing map entry, equals only itself. Both
 // come from a decoder, so they have the same type and no cycles.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -42,29 +41,28 @@ func parseRecord(data []byte) (h header, payload []byte, err error) {
 	if end < 0 {
 		return h, nil, fmt.Errorf("%w: it has no first line", errRecord)
 	}
-	rest := string(line[:end])
-	name, rest, _ := strings.Cut(rest, " ")
-	if name != format {
+	name, rest, _ := bytes.Cut(line[:end], space)
+	if string(name) != format {
 		return h, nil, fmt.Errorf("%w: its format is not %s; a newer version of this package may have written it", errRecord, format)
 	}
 	created, rest, ok1 := cutField(rest, "created=")
 	epoch, rest, ok2 := cutField(rest, "epoch=")
 	secret, rest, ok3 := cutField(rest, "secret=")
-	if !ok1 || !ok2 || !ok3 || rest != "" {
+	if !ok1 || !ok2 || !ok3 || len(rest) > 0 {
 		return h, nil, fmt.Errorf("%w: its first line is malformed", errRecord)
 	}
-	h.created, err = strconv.ParseInt(created, 10, 64)
+	h.created, err = strconv.ParseInt(string(created), 10, 64)
 	if err != nil || h.created < 0 || h.created > maxMillis {
 		return h, nil, fmt.Errorf("%w: its time is malformed", errRecord)
 	}
-	h.epoch, err = strconv.ParseUint(epoch, 10, 64)
+	h.epoch, err = strconv.ParseUint(string(epoch), 10, 64)
 	if err != nil {
 		return h, nil, fmt.Errorf("%w: its epoch is malformed", errRecord)
 	}
 	if len(secret) != secretLen {
 		return h, nil, fmt.Errorf("%w: its secret is malformed", errRecord)
 	}
-	if n, err := base64url.Strict().Decode(h.secret[:], []byte(secret)); err != nil || n != len(h.secret) {
+	if _, err := strictBase64.Decode(h.secret[:], secret); err != nil {
 		return h, nil, fmt.Errorf("%w: its secret is malformed", errRecord)
 	}
 	return h, data[end+1:], nil
@@ -73,9 +71,16 @@ func parseRecord(data []byte) (h header, payload []byte, err error) {
 // maxMillis keeps times within what durations can be computed from: the year 2200.
 var maxMillis = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 
+var (
+	strictBase64 = base64url.Strict()
+	space        = []byte(" ")
+)
+
 // cutField takes the value of the first field, which must have this prefix.
-func cutField(line, prefix string) (value, rest string, ok bool) {
-	value, rest, _ = strings.Cut(line, " ")
-	value, ok = strings.CutPrefix(value, prefix)
-	return value, rest, ok
+func cutField(line []byte, prefix string) (value, rest []byte, ok bool) {
+	value, rest, _ = bytes.Cut(line, space)
+	if len(value) < len(prefix) || string(value[:len(prefix)]) != prefix {
+		return nil, nil, false
+	}
+	return value[len(prefix):], rest, true
 }

@@ -103,10 +103,10 @@ func (s *Session[T]) Save(ctx context.Context) error {
 	return s.s.exclusive(ctx, "save", func(ctx context.Context) error {
 		s.s.begin()
 		written, err := s.s.put(ctx, change[T]{})
-		if err != nil || written {
+		if err != nil || written || !s.s.touchDue() {
 			return err
 		}
-		return s.s.touchIfDue(ctx)
+		return s.s.touch(ctx)
 	})
 }
 
@@ -143,7 +143,10 @@ func (s *Session[T]) Touch(ctx context.Context) error {
 	if st.over != nil || !st.stored {
 		return wrapUnlessNil("touch", st.id(), st.over)
 	}
-	return wrapUnlessNil("touch", st.id(), st.touch(ctx))
+	var d deadline
+	d.start(ctx, time.Now(), st.m.opts.StoreTimeout)
+	defer d.release()
+	return wrapUnlessNil("touch", st.id(), st.touch(&d))
 }
 
 // Reset is for a login: it ends this session and begins another, empty one with a

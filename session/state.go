@@ -41,10 +41,15 @@ type state[T any] struct {
 	epoch       uint64
 	version     tokensession.Version
 	base        []byte // the payload
+	value       T      // what base decodes to, if a T is flat
 	storedOwner string
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
 	tried       bool // a Create ended unknown
+
+	// The contexts of what most requests do at most once: a place for them here
+	// spares the allocation.
+	reading, writing deadline
 
 	// What the response tells the client.
 	sendToken, clearToken bool
@@ -89,14 +94,23 @@ func (s *state[T]) end(err error) {
 func (s *state[T]) exclusive(ctx context.Context, name string, op func(context.Context) error) error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	d := withTimeout(context.WithoutCancel(ctx), time.Now(), s.m.opts.StoreTimeout)
-	defer d.release()
-	err := op(d)
+	err := s.detached(ctx, op)
 	var own applyError
 	if errors.As(err, &own) {
 		return own.error
 	}
 	return wrapUnlessNil(name, s.id(), err)
+}
+
+// detached runs op with a context that only StoreTimeout ends.
+func (s *state[T]) detached(ctx context.Context, op func(context.Context) error) error {
+	d := &s.writing
+	if d.Context != nil { // it was used
+		d = new(deadline)
+	}
+	d.startDetached(ctx, time.Now(), s.m.opts.StoreTimeout)
+	defer d.release()
+	return op(d)
 }
 
 // applyError carries an error of Update's function, which is returned as it is.
@@ -111,7 +125,9 @@ func wrapUnlessNil(op, id string, err error) error {
 
 // load reads the session that cred opens, without decoding it.
 func (s *state[T]) load(ctx context.Context, cred credential) error {
-	st, err := s.m.read(ctx, &cred)
+	s.reading.start(ctx, s.readAt, s.m.opts.StoreTimeout)
+	defer s.reading.release()
+	st, err := s.m.read(&s.reading, &cred, s.readAt)
 	if err != nil {
 		return err
 	}
@@ -136,7 +152,16 @@ func (s *state[T]) decode() error {
 		s.session.Data = *new(T)
 		return fmt.Errorf("%w: cannot decode Data: %w", errCodec, err)
 	}
+	s.remember()
 	return nil
+}
+
+// remember keeps Data, which now is what base decodes to, where keeping it is as
+// cheap as that: it spares most requests the encoding.
+func (s *state[T]) remember() {
+	if s.m.flat {
+		s.value = s.session.Data
+	}
 }
 
 // use decodes Data when the application first asks for the session. A record that
@@ -164,6 +189,7 @@ func (s *state[T]) use() {
 // restart makes this an empty session that was not begun yet.
 func (s *state[T]) restart(cred credential) {
 	s.session.Data = *new(T)
+	s.remember()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
@@ -181,81 +207,115 @@ func (s *state[T]) destroyed() {
 
 // write is one attempt to store the session.
 type write[T any] struct {
-	data     *T // what payload encodes: Data itself or a copy
-	payload  []byte
-	cred     credential
-	epoch    uint64
-	owner    string
-	ownerSet bool
-	record   tokensession.Record
+	data    *T // what payload encodes: Data itself or a copy
+	payload []byte
+	cred    credential
+	epoch   uint64
+	owner   string
+	record  tokensession.Record
 }
 
-// put stores the session if there is anything to store, until it lands: what it
-// meets of other requests' writes it merges, and tries again.
+// put stores the session if there is anything to store.
 func (s *state[T]) put(ctx context.Context, ch change[T]) (written bool, err error) {
-	for attempt := 0; ; attempt++ {
-		if s.over != nil {
-			return false, s.over
-		}
-		w, err := s.prepare(ch)
-		if err != nil || w == nil {
-			return false, err
-		}
+	w, err := s.prepare(ch)
+	if w == nil {
+		return false, err
+	}
+	return true, s.land(ctx, ch, w)
+}
+
+// land sends w until it lands: what it meets of other requests' writes it merges, and
+// tries again.
+func (s *state[T]) land(ctx context.Context, ch change[T], w *write[T]) error {
+	for attempt := 0; w != nil; attempt++ {
 		version, err := s.send(ctx, w)
 		if err == nil {
 			s.landed(w, version)
-			return true, nil
+			return nil
 		}
 		if !errors.Is(err, tokensession.ErrConflict) && !errors.Is(err, tokensession.ErrExists) {
-			return false, err
+			return err
 		}
 		if err := s.rebase(ctx, err); err != nil {
-			return false, err
+			return err
 		}
 		if err := pause(ctx, attempt); err != nil {
-			return false, err
+			return err
+		}
+		if w, err = s.prepare(ch); err != nil {
+			return err
 		}
 	}
+	return nil // another request has stored the same
 }
 
 // prepare encodes what is to be stored; nil if that is nothing new.
 func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
-	w := &write[T]{data: &s.session.Data, epoch: s.epoch}
-	var err error
+	if s.over != nil {
+		return nil, s.over
+	}
+	data, err := &s.session.Data, error(nil)
 	if ch.apply != nil {
-		if w.data, err = s.m.clone(&s.session.Data); err != nil {
+		if data, err = s.m.clone(data); err != nil {
 			return nil, err
 		}
-		if err := ch.apply(w.data); err != nil {
+		if err := ch.apply(data); err != nil {
 			return nil, applyError{err}
 		}
 	}
-	if w.payload, err = s.m.encode(w.data); err != nil {
+	needed := ch.renew || s.mustStore()
+	if !needed && s.m.flat && equalValues(data, &s.value) {
+		return nil, nil
+	}
+	payload, err := s.m.encode(data)
+	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	w.owner, w.ownerSet = s.owner, s.ownerSet
-	needed := ch.renew || s.begun && !s.stored || w.owner != s.storedOwner
-	s.mu.Unlock()
 	if !needed {
-		changed, err := s.m.differ(s.base, w.payload)
-		if err != nil {
+		if needed, err = s.differs(payload); err != nil || !needed {
 			return nil, err
-		}
-		if !changed {
-			return nil, nil
 		}
 	}
 	if !s.stored && s.headerSent() {
 		return nil, ErrHeaderSent
 	}
+	w := &write[T]{data: data, payload: payload, epoch: s.epoch}
 	s.mu.Lock()
-	w.cred = *s.credential()
+	w.owner, w.cred = s.owner, *s.credential()
 	s.mu.Unlock()
 	if ch.renew {
 		w.cred, w.epoch = renewed(s.m.opts.Name, w.cred.id), s.epoch+1
 	}
-	return w, s.fill(w)
+	if err := s.fill(w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// differs reports whether payload holds another value than base.
+func (s *state[T]) differs(payload []byte) (bool, error) {
+	if string(payload) == string(s.base) {
+		return false, nil
+	}
+	value, err := s.m.decode(payload)
+	if err != nil {
+		return false, err
+	}
+	if s.m.flat {
+		return !equalValues(value, &s.value), nil
+	}
+	base, err := s.m.decode(s.base)
+	if err != nil {
+		return false, err
+	}
+	return !equalValues(value, base), nil
+}
+
+// mustStore reports whether there is something to store whatever Data is.
+func (s *state[T]) mustStore() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun && !s.stored || s.owner != s.storedOwner
 }
 
 // fill makes the record.
@@ -293,6 +353,7 @@ func (s *state[T]) landed(w *write[T], version tokensession.Version) {
 	if w.data != &s.session.Data {
 		s.session.Data = *w.data
 	}
+	s.remember()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stored || w.epoch != s.epoch {
@@ -312,7 +373,7 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	s.mu.Lock()
 	setsOwner := s.ownerSet
 	s.mu.Unlock()
-	theirs, err := s.m.read(ctx, &s.cred)
+	theirs, err := s.m.read(ctx, &s.cred, time.Now())
 	if errors.Is(err, ErrGone) && errors.Is(cause, tokensession.ErrExists) {
 		return cause // another's record, or none any more
 	}
@@ -329,8 +390,15 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	// What this session's own Create left, whose answer was lost, is not merged
 	// with, nor is a session whose owner this request sets: alice's login and bob's
 	// must not become bob with alice's rights.
+	other, err := s.m.decode(theirs.payload)
+	if err != nil {
+		return err
+	}
+	if s.m.flat {
+		s.value = *other
+	}
 	if s.stored && !setsOwner {
-		if err := s.merge(&theirs); err != nil {
+		if err := s.merge(other); err != nil {
 			return err
 		}
 	}
@@ -343,12 +411,8 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	return nil
 }
 
-func (s *state[T]) merge(theirs *stored) error {
+func (s *state[T]) merge(theirs *T) error {
 	base, err := s.m.decode(s.base)
-	if err != nil {
-		return err
-	}
-	other, err := s.m.decode(theirs.payload)
 	if err != nil {
 		return err
 	}
@@ -357,11 +421,11 @@ func (s *state[T]) merge(theirs *stored) error {
 		return err
 	}
 	if s.m.opts.Merge != nil {
-		if err := s.m.opts.Merge(base, mine, other); err != nil {
+		if err := s.m.opts.Merge(base, mine, theirs); err != nil {
 			return err
 		}
 	} else if both := mergeFields(reflect.ValueOf(base).Elem(), reflect.ValueOf(mine).Elem(),
-		reflect.ValueOf(other).Elem(), "Data"); both != nil {
+		reflect.ValueOf(theirs).Elem(), "Data"); both != nil {
 		s.m.opts.Logger.Info("session: two requests changed the same fields; the later save stands",
 			"session", s.id(), "fields", both)
 	}
@@ -384,15 +448,14 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// touchIfDue renews the idle timeout when an eighth of it has gone by, or when
+// touchDue reports whether an eighth of the idle timeout has gone by, or
 // IdleTimeout or Lifetime was changed.
-func (s *state[T]) touchIfDue(ctx context.Context) error {
-	want := s.m.ttl(s.created, s.readAt)
-	late := want - s.ttl
-	if max(late, -late) < min(s.m.opts.IdleTimeout, s.m.opts.Lifetime)/8 {
-		return nil
+func (s *state[T]) touchDue() bool {
+	if !s.stored {
+		return false
 	}
-	return s.touch(ctx)
+	off := s.m.ttl(s.created, s.readAt) - s.ttl
+	return max(off, -off) >= min(s.m.opts.IdleTimeout, s.m.opts.Lifetime)/8
 }
 
 func (s *state[T]) touch(ctx context.Context) error {
@@ -402,9 +465,7 @@ func (s *state[T]) touch(ctx context.Context) error {
 		s.end(ErrGone)
 		return ErrGone
 	}
-	d := withTimeout(ctx, now, s.m.opts.StoreTimeout)
-	defer d.release()
-	err := s.m.store.Touch(d, s.id(), ttl)
+	err := s.m.store.Touch(ctx, s.id(), ttl)
 	if errors.Is(err, tokensession.ErrNotFound) {
 		s.end(ErrGone)
 		return ErrGone
@@ -426,7 +487,11 @@ func (s *state[T]) reload(ctx context.Context) error {
 		s.owner, s.ownerSet = "", false
 		return nil
 	}
-	theirs, err := s.m.read(ctx, &s.cred)
+	var d deadline
+	now := time.Now()
+	d.start(ctx, now, s.m.opts.StoreTimeout)
+	defer d.release()
+	theirs, err := s.m.read(&d, &s.cred, now)
 	if errors.Is(err, ErrGone) {
 		s.end(ErrGone)
 	}
@@ -438,6 +503,7 @@ func (s *state[T]) reload(ctx context.Context) error {
 		return err
 	}
 	s.session.Data = *data
+	s.remember()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.ownerSet = theirs.owner, false
