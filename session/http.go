@@ -120,6 +120,8 @@ func (v *visit[T]) leave() {
 	if v.err != nil {
 		return
 	}
+	v.state.op.Lock()
+	defer v.state.op.Unlock()
 	if err := v.autosave(); err != nil {
 		v.m.opts.Logger.Error("session: a change made after the header was sent is not saved", "error", err)
 	}
@@ -132,20 +134,32 @@ func (v *visit[T]) save() error {
 	if v.sent.Load() {
 		return v.err
 	}
-	if err := v.autosave(); err != nil {
-		v.sent.Store(true)
-		v.err = err
-		v.fail(err)
-		return err
-	}
-	v.sent.Store(true)
 	h := v.Header()
+	if v.err = v.settle(h); v.err != nil {
+		v.fail(v.err)
+		return v.err
+	}
 	if v.state.used.Load() {
 		for _, name := range v.m.vary {
 			addVary(h, name)
 		}
 	}
-	switch s := &v.state; {
+	return nil
+}
+
+// settle stores the session and puts its token into the header. While it does, no
+// other goroutine of the handler can begin a session whose token would come too late.
+func (v *visit[T]) settle(h http.Header) error {
+	s := &v.state
+	s.op.Lock()
+	defer s.op.Unlock()
+	defer v.sent.Store(true)
+	if err := v.autosave(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
 	case s.sendToken:
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
 		h.Set("Cache-Control", "no-store")
@@ -156,11 +170,10 @@ func (v *visit[T]) save() error {
 	return nil
 }
 
-// autosave stores what changed. An error is one that the client has to know of.
+// autosave stores what changed. An error is one that the client has to know of. The
+// caller holds op.
 func (v *visit[T]) autosave() error {
 	s := &v.state
-	s.op.Lock()
-	defer s.op.Unlock()
 	if s.over != nil {
 		return nil
 	}

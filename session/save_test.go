@@ -368,3 +368,27 @@ func TestDataIsTheSessionsOwn(t *testing.T) {
 		t.Errorf("two sessions share a map: %v", two.Data.Cart)
 	}
 }
+
+func TestUpdateFromSeveralGoroutinesOfOneRequest(t *testing.T) {
+	a := newApp(t, nil)
+	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Name = "x" })
+	a.serve(a.newRequest(token), func(w http.ResponseWriter, r *http.Request) {
+		s := a.Get(r.Context())
+		var running sync.WaitGroup
+		for range 4 {
+			running.Go(func() {
+				for range 25 {
+					if err := s.Update(r.Context(), func(d *account) error { d.Views++; return nil }); err != nil {
+						t.Error(err)
+					}
+					_ = fmt.Sprint(s, s.Owner(), s.IsNew(), s.Token())
+				}
+			})
+		}
+		w.Write([]byte("sent in the middle of it"))
+		running.Wait()
+	})
+	if data, _, _ := a.stored(t, token); data.Views != 100 {
+		t.Errorf("%d of 100", data.Views)
+	}
+}
