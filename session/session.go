@@ -10,7 +10,8 @@ import (
 )
 
 // Session is one client's session. Its methods may be called by several goroutines;
-// Data is theirs to share out, except within Update.
+// Data is theirs to share out, except within Update. Whatever prints a Session, fmt or
+// slog, prints its ID and nothing else.
 //
 // Save, Update, Renew, Reset, ResetToken and Destroy go on when the context is
 // cancelled, because the client's hanging up must not leave work half done; each
@@ -26,7 +27,24 @@ type Session[T any] struct {
 	// append to a slice, needs [Session.Update], which no concurrent request undoes.
 	Data T
 
-	s *state[T]
+	handle[T]
+}
+
+// handle makes fmt and slog print the ID of a session, or of a copy of one, without
+// touching Data, which Update may be changing in another goroutine.
+type handle[T any] struct{ s *state[T] }
+
+// Format writes the ID, whatever the verb.
+func (h handle[T]) Format(f fmt.State, _ rune) { io.WriteString(f, h.name()) }
+
+// LogValue is the ID.
+func (h handle[T]) LogValue() slog.Value { return slog.StringValue(h.name()) }
+
+func (h handle[T]) name() string {
+	if h.s == nil {
+		return ""
+	}
+	return h.s.session.ID()
 }
 
 // ID is the public name of the session: random, the same for as long as the session
@@ -76,20 +94,6 @@ func (s *Session[T]) SetOwner(owner string) {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
 	s.s.owner, s.s.ownerSet, s.s.begun = owner, true, true
-}
-
-// Format writes the ID, whatever the verb, so that nothing else of a session is
-// ever printed.
-func (s Session[T]) Format(f fmt.State, _ rune) { io.WriteString(f, s.name()) }
-
-// LogValue is the ID.
-func (s Session[T]) LogValue() slog.Value { return slog.StringValue(s.name()) }
-
-func (s *Session[T]) name() string {
-	if s == nil || s.s == nil {
-		return ""
-	}
-	return s.ID()
 }
 
 // Save stores the session now: a new one in any case, another if it changed.
