@@ -164,9 +164,9 @@ func checkCookie(c http.Cookie) error {
 	case host && c.Path != "/":
 		return fmt.Errorf("the prefix of the name %q allows no Path but /; set another Name, such as __Secure-session", c.Name)
 	case c.SameSite == http.SameSiteNoneMode && !c.Secure:
-		return errors.New("SameSite=None needs a Secure cookie")
+		return errors.New("a cookie with SameSite=None needs to be Secure")
 	case c.Partitioned && !c.Secure:
-		return errors.New("Partitioned needs a Secure cookie")
+		return errors.New("a Partitioned cookie needs to be Secure")
 	}
 	return nil
 }
