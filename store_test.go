@@ -68,6 +68,16 @@ func TestCheck(t *testing.T) {
 			t.Errorf("CheckOwner(%q): %v, want %v", name, err, want)
 		}
 	}
+	for at := range 20 {
+		for c := range 256 {
+			id := []byte(strings.Repeat("x", 20))
+			id[at] = byte(c)
+			if err := tokensession.Check(t.Context(), string(id), nil); (err == nil) != (0x21 <= c && c <= 0x7E) ||
+				err != nil && !strings.Contains(err.Error(), fmt.Sprintf("byte %#02x at %d;", c, at)) {
+				t.Fatalf("byte %#02x at %d: %v", c, at, err)
+			}
+		}
+	}
 	secret := strings.Repeat("secret", 30)
 	if err := tokensession.Check(t.Context(), secret, nil); strings.Contains(err.Error(), "secret") {
 		t.Errorf("an id that may be a token is shown: %v", err)

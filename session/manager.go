@@ -97,6 +97,7 @@ type Manager[T any] struct {
 	vary  []string // the headers that tokens come in
 	zero  []byte   // the encoding of a zero T
 	flat  bool     // assigning a T copies all of it
+	json  bool     // the codec is the default
 }
 
 // New makes a manager of sessions on a store, with the defaults if o is nil. It
@@ -168,7 +169,7 @@ func (m *Manager[T]) check() error {
 }
 
 func (m *Manager[T]) checkCodec() error {
-	if _, ok := m.opts.Codec.(jsonCodec[T]); ok {
+	if _, m.json = m.opts.Codec.(jsonCodec[T]); m.json {
 		if err := checkJSON(reflect.TypeFor[T]()); err != nil {
 			return err
 		}
@@ -288,7 +289,7 @@ func (m *Manager[T]) timeLeft(created int64, now time.Time) time.Duration {
 	if m.opts.Lifetime == tokensession.Forever {
 		return tokensession.Forever
 	}
-	return time.UnixMilli(created).Add(m.opts.Lifetime).Sub(now)
+	return m.opts.Lifetime - time.Duration(now.UnixNano()-created*int64(time.Millisecond))
 }
 
 // ttl is how long a session lives from now if it is not used again.

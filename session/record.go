@@ -68,7 +68,7 @@ func parseRecord(data []byte) (h header, payload []byte, err error) {
 	return h, data[end+1:], nil
 }
 
-// maxMillis keeps times within what durations can be computed from: the year 2200.
+// maxMillis keeps times within what nanoseconds can be counted to: the year 2200.
 var maxMillis = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 
 var (

@@ -95,8 +95,7 @@ func (s *state[T]) exclusive(ctx context.Context, name string, op func(context.C
 	s.op.Lock()
 	defer s.op.Unlock()
 	err := s.detached(ctx, op)
-	var own applyError
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[applyError](err); ok {
 		return own.error
 	}
 	return wrapUnlessNil(name, s.id(), err)
@@ -152,15 +151,15 @@ func (s *state[T]) decode() error {
 		s.session.Data = *new(T)
 		return fmt.Errorf("%w: cannot decode Data: %w", errCodec, err)
 	}
-	s.remember()
+	s.remember(&s.session.Data)
 	return nil
 }
 
-// remember keeps Data, which now is what base decodes to, where keeping it is as
-// cheap as that: it spares most requests the encoding.
-func (s *state[T]) remember() {
+// remember keeps what base decodes to where that is cheap: it spares most requests
+// the encoding.
+func (s *state[T]) remember(v *T) {
 	if s.m.flat {
-		s.value = s.session.Data
+		s.value = *v
 	}
 }
 
@@ -189,7 +188,7 @@ func (s *state[T]) use() {
 // restart makes this an empty session that was not begun yet.
 func (s *state[T]) restart(cred credential) {
 	s.session.Data = *new(T)
-	s.remember()
+	s.remember(&s.session.Data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
@@ -208,6 +207,7 @@ func (s *state[T]) destroyed() {
 // write is one attempt to store the session.
 type write[T any] struct {
 	data    *T // what payload encodes: Data itself or a copy
+	value   T  // of data when it was encoded, if a T is flat
 	payload []byte
 	cred    credential
 	epoch   uint64
@@ -280,6 +280,9 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 		return nil, ErrHeaderSent
 	}
 	w := &write[T]{data: data, payload: payload, epoch: s.epoch}
+	if s.m.flat {
+		w.value = *data
+	}
 	s.mu.Lock()
 	w.owner, w.cred = s.owner, *s.credential()
 	s.mu.Unlock()
@@ -297,12 +300,13 @@ func (s *state[T]) differs(payload []byte) (bool, error) {
 	if string(payload) == string(s.base) {
 		return false, nil
 	}
+	if s.m.flat && s.m.json { // then equal values have equal encodings
+		same, err := s.m.encode(&s.value)
+		return string(payload) != string(same), err
+	}
 	value, err := s.m.decode(payload)
 	if err != nil {
 		return false, err
-	}
-	if s.m.flat {
-		return !equalValues(value, &s.value), nil
 	}
 	base, err := s.m.decode(s.base)
 	if err != nil {
@@ -353,7 +357,7 @@ func (s *state[T]) landed(w *write[T], version tokensession.Version) {
 	if w.data != &s.session.Data {
 		s.session.Data = *w.data
 	}
-	s.remember()
+	s.remember(&w.value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stored || w.epoch != s.epoch {
@@ -394,9 +398,7 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	if s.m.flat {
-		s.value = *other
-	}
+	s.remember(other)
 	if s.stored && !setsOwner {
 		if err := s.merge(other); err != nil {
 			return err
@@ -503,7 +505,7 @@ func (s *state[T]) reload(ctx context.Context) error {
 		return err
 	}
 	s.session.Data = *data
-	s.remember()
+	s.remember(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.ownerSet = theirs.owner, false

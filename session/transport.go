@@ -47,28 +47,28 @@ func Header(name string) Transport {
 	if !isToken(name) {
 		panic(fmt.Sprintf("session: Header: %q is not a header field name", name))
 	}
-	return headerTransport{http.CanonicalHeaderKey(name)}
+	return &headerTransport{http.CanonicalHeaderKey(name)}
 }
 
 type headerTransport struct{ name string }
 
-func (t headerTransport) token(r *http.Request) (string, Transport) { return r.Header.Get(t.name), t }
-func (t headerTransport) setToken(r *http.Request, token string)    { r.Header.Set(t.name, token) }
-func (t headerTransport) clear(h http.Header)                       { h.Set(t.name, "") }
-func (t headerTransport) check(*http.Request) error                 { return nil }
-func (t headerTransport) carries(string) bool                       { return true }
-func (t headerTransport) vary() []string                            { return []string{t.name} }
+func (t *headerTransport) token(r *http.Request) (string, Transport) { return r.Header.Get(t.name), t }
+func (t *headerTransport) setToken(r *http.Request, token string)    { r.Header.Set(t.name, token) }
+func (t *headerTransport) clear(h http.Header)                       { h.Set(t.name, "") }
+func (t *headerTransport) check(*http.Request) error                 { return nil }
+func (t *headerTransport) carries(string) bool                       { return true }
+func (t *headerTransport) vary() []string                            { return []string{t.name} }
 
-func (t headerTransport) answer(h http.Header, token string, _ time.Duration) { h.Set(t.name, token) }
+func (t *headerTransport) answer(h http.Header, token string, _ time.Duration) { h.Set(t.name, token) }
 
 // Bearer reads the token from "Authorization: Bearer …" (RFC 6750, section 2.1). No
 // header is standard for the answer, so that is X-Auth-Token, as with
 // Header("X-Auth-Token").
-func Bearer() Transport { return bearer{headerTransport{defaultHeader}} }
+func Bearer() Transport { return &bearer{headerTransport{defaultHeader}} }
 
 type bearer struct{ headerTransport }
 
-func (t bearer) token(r *http.Request) (string, Transport) {
+func (t *bearer) token(r *http.Request) (string, Transport) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", t
@@ -76,11 +76,11 @@ func (t bearer) token(r *http.Request) (string, Transport) {
 	return strings.TrimLeft(token, " "), t
 }
 
-func (t bearer) setToken(r *http.Request, token string) {
+func (t *bearer) setToken(r *http.Request, token string) {
 	r.Header.Set("Authorization", "Bearer "+token)
 }
 
-func (t bearer) vary() []string { return []string{"Authorization"} }
+func (t *bearer) vary() []string { return []string{"Authorization"} }
 
 // CookieOptions are the attributes of the session cookie, as RFC 6265 has them. It
 // is always HttpOnly. The zero value is the safest.
@@ -176,11 +176,26 @@ type cookie struct {
 	protection *http.CrossOriginProtection
 }
 
+// token is r.Cookie without the allocations. Who asks checks each byte of the token.
 func (t *cookie) token(r *http.Request) (string, Transport) {
-	if c, err := r.Cookie(t.attributes.Name); err == nil {
-		return c.Value, t
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			if strings.TrimSpace(name) == t.attributes.Name {
+				return unquoted(strings.TrimSpace(value)), t
+			}
+		}
 	}
 	return "", t
+}
+
+// unquoted takes away the double quotes that RFC 6265, section 4.1.1, allows around a
+// cookie's value.
+func unquoted(value string) string {
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 func (t *cookie) setToken(r *http.Request, token string) {

@@ -28,10 +28,14 @@ func TestTransports(t *testing.T) {
 		read  func(*httptest.ResponseRecorder) string
 		write func(*http.Request, string)
 	}{
-		"default":       {nil, headerOf("X-Auth-Token"), func(r *http.Request, token string) { r.Header.Set("x-auth-token", token) }},
-		"header":        {session.Header("x-my"), headerOf("X-My"), func(r *http.Request, token string) { r.Header.Set("X-MY", token) }},
-		"bearer":        {session.Bearer(), headerOf("X-Auth-Token"), func(r *http.Request, token string) { r.Header.Set("Authorization", "bEARER  "+token) }},
-		"cookie":        {session.Cookie(session.CookieOptions{}), cookieOf, func(r *http.Request, token string) { r.Header.Set("Cookie", "a=b; __Host-session="+token) }},
+		"default": {nil, headerOf("X-Auth-Token"), func(r *http.Request, token string) { r.Header.Set("x-auth-token", token) }},
+		"header":  {session.Header("x-my"), headerOf("X-My"), func(r *http.Request, token string) { r.Header.Set("X-MY", token) }},
+		"bearer":  {session.Bearer(), headerOf("X-Auth-Token"), func(r *http.Request, token string) { r.Header.Set("Authorization", "bEARER  "+token) }},
+		"cookie":  {session.Cookie(session.CookieOptions{}), cookieOf, func(r *http.Request, token string) { r.Header.Set("Cookie", "a=b; __Host-session="+token) }},
+		"quoted": {session.Cookie(session.CookieOptions{}), cookieOf, func(r *http.Request, token string) {
+			r.Header.Set("Cookie", `__host-session=no; __Host-session2=no;__Host-session="`+token+`"; __Host-session=late`)
+		}},
+		"second line":   {session.Cookie(session.CookieOptions{}), cookieOf, func(r *http.Request, token string) { r.Header["Cookie"] = []string{"x", "__Host-session=" + token} }},
 		"first, none":   {session.First(session.Bearer(), session.Header("X-B")), headerOf("X-Auth-Token"), func(r *http.Request, token string) { r.Header.Set("X-B", token) }},
 		"first, nested": {session.First(session.First(session.Header("X-A")), session.Header("X-B")), headerOf("X-A"), func(r *http.Request, token string) { r.Header.Set("X-B", token) }},
 	} {
