@@ -325,6 +325,21 @@ func TestRecordThatCannotBeDecoded(t *testing.T) {
 	}
 }
 
+func TestRecordThatTheStoreCannotRead(t *testing.T) {
+	a := newApp(t, nil)
+	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Views = 1 })
+	a.store.set(map[string]error{"Get": &tokensession.OpError{Driver: "x", Op: "get", ID: token[:24], Err: tokensession.ErrCorrupt}}, nil)
+	w := a.request(token, func(ctx context.Context, s *session.Session[account]) {
+		if !s.IsNew() {
+			t.Errorf("got %+v", s.Data)
+		}
+		s.Data.Views = 5
+	})
+	if got := w.Header().Get("X-Auth-Token"); w.Code != 200 || got == "" || got == token || !strings.Contains(a.log.String(), "corrupt") {
+		t.Errorf("status %d, token %q, log:\n%s", w.Code, got, a.log)
+	}
+}
+
 func TestSavedBeforeTheFirstByte(t *testing.T) {
 	a := newApp(t, nil)
 	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Views = 1 })

@@ -1,0 +1,52 @@
+package bolt_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/bolt"
+	"github.com/tokensession/tokensession/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Suite{
+		New:        func(tb testing.TB) tokensession.Store { return file(tb)() },
+		Reopen:     file,
+		Namespaces: buckets,
+		InProcess:  true,
+		TooLarge:   64<<20 + 1,
+	}.Run(t)
+}
+
+// file returns a function that opens one file.
+func file(tb testing.TB) (open func() tokensession.Store) {
+	url := "bolt:" + filepath.Join(tb.TempDir(), "sessions.db")
+	return func() tokensession.Store {
+		store, err := bolt.Open(tb.Context(), url, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return store
+	}
+}
+
+// buckets returns the stores of two buckets in one file.
+func buckets(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
+	db, err := bbolt.Open(filepath.Join(tb.TempDir(), "sessions.db"), 0o600, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { db.Close() })
+	return bucket(tb, db, a), bucket(tb, db, b)
+}
+
+func bucket(tb testing.TB, db *bbolt.DB, name string) tokensession.Store {
+	store, err := bolt.New(db, &bolt.Options{Bucket: name})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return store
+}
