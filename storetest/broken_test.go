@@ -1,0 +1,667 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// broken is a way to get the contract wrong.
+type broken struct {
+	name  string
+	spoil func(*reference) tokensession.Store
+
+	// breaks are the rules that it breaks; perhaps those that it breaks too, if two
+	// calls meet, which they do in some runs.
+	breaks, perhaps string
+}
+
+// anyRace are the rules that have checks in which writes compete.
+const anyRace = "6 7 9 10 12 14 16 Clearer Lister OwnerIndex"
+
+// brokenStores have what was found in other libraries or in prototypes of this one, and what
+// somebody will get wrong next.
+var brokenStores = []broken{
+	{"an id of more than 128 bytes is accepted", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			if len(id) > 128 {
+				id = anyID
+			}
+			return tokensession.Check(ctx, id, rec)
+		}
+		return s
+	}, "1", ""},
+
+	{"case does not count", func(s *reference) tokensession.Store {
+		s.key = func(space, id string) string { return space + "\x00" + strings.ToLower(id) }
+		return s
+	}, "1", ""},
+
+	{"text, not bytes", func(s *reference) tokensession.Store {
+		s.take = func(_ string, _, data []byte) []byte { return bytes.ToValidUTF8(data, []byte("\ufffd")) }
+		return s
+	}, "2", ""},
+
+	{"64 KiB and no more", func(s *reference) tokensession.Store {
+		s.take = func(_ string, _, data []byte) []byte { return bytes.Clone(data[:min(len(data), 64<<10)]) }
+		return s
+	}, "2", ""},
+
+	{"what is too large evicts the old value", func(s *reference) tokensession.Store { return evicting{s} }, "2", ""},
+
+	{"owners of any length", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			if rec != nil && len(rec.Owner) > 256 {
+				rec = &tokensession.Record{TTL: rec.TTL}
+			}
+			return tokensession.Check(ctx, id, rec)
+		}
+		return s
+	}, "3", ""},
+
+	{"a negative TTL is for ever", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			if rec != nil && rec.TTL < 0 {
+				rec.TTL = tokensession.Forever
+			}
+			return tokensession.Check(ctx, id, rec)
+		}
+		return s
+	}, "4", ""},
+
+	{"the TTL is rounded down to seconds", rounding(time.Second), "4 11 OwnerIndex", ""},
+
+	{"the TTL is rounded down to milliseconds", rounding(time.Millisecond), "4", ""},
+
+	{"more than 30 days is a date, and past", func(s *reference) tokensession.Store {
+		return lasting(s, func(now time.Time, ttl time.Duration) time.Time {
+			if ttl > 30*24*time.Hour && ttl != tokensession.Forever {
+				return now
+			}
+			return now.Add(ttl)
+		})
+	}, "4", ""},
+
+	{"for ever is a year", func(s *reference) tokensession.Store {
+		s.habits.until = func(now time.Time, ttl time.Duration) time.Time { return now.Add(min(ttl, 365*24*time.Hour)) }
+		return s
+	}, "4 7 9", ""},
+
+	{"the TTL is ignored", func(s *reference) tokensession.Store {
+		s.dead = func(string, time.Time, time.Time) bool { return false }
+		return s
+	}, "4 6 8 11", ""},
+
+	{"Get shows the store's own memory", func(s *reference) tokensession.Store {
+		s.give = func(data []byte) []byte { return data }
+		s.take = func(_ string, held, data []byte) []byte {
+			if len(data) < 128 {
+				return bytes.Clone(data) // or the race detector finds it before the suite
+			}
+			return append(held[:0], data...)
+		}
+		return s
+	}, "5", ""},
+
+	{"Create overwrites", func(s *reference) tokensession.Store {
+		s.dead = func(op string, until, now time.Time) bool { return op == "Create" || past(until, now) }
+		return s
+	}, "6 16", ""},
+
+	{"Create looks, and then writes", dropping("Create"), "6", anyRace},
+
+	{"Create refuses where a record has expired", undead("Create"), "6 8 11", ""},
+
+	{"a Create that is refused prolongs", func(s *reference) tokensession.Store { return prolonging{s} }, "6", ""},
+
+	{"Update creates", func(s *reference) tokensession.Store { return upserting{s} }, "7 10 11 16 17 Clearer OwnerIndex", ""},
+
+	{"Update drops its lock for a nanosecond", dropping("Update"), "7", anyRace},
+
+	{"a lost Update prolongs", func(s *reference) tokensession.Store { return losing{s} }, "7", ""},
+
+	{"an Update that changes nothing makes no Version", func(s *reference) tokensession.Store {
+		fresh := s.habits.version
+		s.habits.version = func(s *reference, r *row, rec tokensession.Record) tokensession.Version {
+			if r.version != "" && sameContent(rec, tokensession.Record{Data: r.data, Owner: r.owner}) {
+				return r.version
+			}
+			return fresh(s, r, rec)
+		}
+		return s
+	}, "7", ""},
+
+	{"the empty Version is any", func(s *reference) tokensession.Store { return trusting{s} }, "7", "16"},
+
+	{"each record counts its Versions", counting(func(*row) string { return "" }), "8", anyRace},
+
+	{"each record counts its Versions, under its id", counting(func(r *row) string { return r.id }), "8", anyRace},
+
+	{"each process counts its Versions", func(s *reference) tokensession.Store {
+		made := 0
+		s.habits.version = func(*reference, *row, tokensession.Record) tokensession.Version {
+			made++
+			return tokensession.Version(fmt.Sprint(made))
+		}
+		return s
+	}, "8", ""},
+
+	{"Touch makes Versions invalid", func(s *reference) tokensession.Store { return reversioning{s} }, "9 16", ""},
+
+	{"Touch only prolongs", func(s *reference) tokensession.Store { return extending{s} }, "4 9 11", ""},
+
+	{"Touch writes back what it read", func(s *reference) tokensession.Store { return rewriting{s} }, "9", anyRace},
+
+	{"Touch revives", undead("Touch"), "11", "9"},
+
+	{"Delete of nothing is an error", func(s *reference) tokensession.Store { return finicky{s} }, "10 11", ""},
+
+	{"Update revives", undead("Update"), "11", ""},
+
+	{"Len counts the expired", undead("Len"), "11", ""},
+
+	{"All shows the expired", undead("All"), "11", ""},
+
+	{"ByOwner shows the expired", undead("ByOwner"), "11", ""},
+
+	{"DeleteOwner counts the expired", undead("DeleteOwner"), "11", ""},
+
+	{"the reaper remembers when a record was to expire at first", func(s *reference) tokensession.Store {
+		return reaping{s}
+	}, "11", ""},
+
+	{"Get and All disagree for an instant", func(s *reference) tokensession.Store {
+		s.dead = func(op string, until, now time.Time) bool {
+			return past(until, now) && (op != "All" || now.After(until))
+		}
+		return s
+	}, "11", ""},
+
+	{"a context that ends reads as an absence", func(s *reference) tokensession.Store { return impatient{s} }, "12", ""},
+
+	{"a context that is done reads as an absence", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			err := tokensession.Check(ctx, id, rec)
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return tokensession.ErrNotFound
+			}
+			return err
+		}
+		return s
+	}, "12 13 18", ""},
+
+	{"a context that is done stops nothing", func(s *reference) tokensession.Store { return late{s} }, "13", ""},
+
+	{"a write is sent again, and answered by its own first try", func(s *reference) tokensession.Store {
+		return &resending{reference: s}
+	}, "14", anyRace},
+
+	{"Create keeps the caller's memory", keeping("Create"), "15", ""},
+
+	{"Update keeps the caller's memory", keeping("Update"), "15", ""},
+
+	{"names and ids are strung together", func(s *reference) tokensession.Store {
+		s.key = func(space, id string) string { return space + ":" + id }
+		return s
+	}, "17", ""},
+
+	{"names are patterns", func(s *reference) tokensession.Store {
+		s.inSpace = func(r *row, space string) bool {
+			matched, _ := path.Match(space+"\x00*", strings.ReplaceAll(s.key(r.space, r.id), "/", "|"))
+			return matched
+		}
+		return s
+	}, "17", ""},
+
+	{"Clear empties the server", func(s *reference) tokensession.Store { return flushing{s} }, "17", ""},
+
+	{"Close a second time is an error", func(s *reference) tokensession.Store { return oneClose{s} }, "18", ""},
+
+	{"Close leaves a goroutine", func(s *reference) tokensession.Store {
+		go func() { <-make(chan int) }()
+		return s
+	}, "18", ""},
+
+	{"after Close, there are no records", func(s *reference) tokensession.Store { return forgetful{s} }, "18", ""},
+
+	{"Close comes before the arguments", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			if s.closed.Load() {
+				return tokensession.ErrClosed
+			}
+			return tokensession.Check(ctx, id, rec)
+		}
+		return s
+	}, "18", ""},
+
+	{"errors show the id", func(s *reference) tokensession.Store {
+		s.notFound = func(id string) error { return fmt.Errorf("%w: %s", tokensession.ErrNotFound, id) }
+		return s
+	}, "Errors", ""},
+
+	{"Len counts what is written", func(s *reference) tokensession.Store { return &adding{reference: s} }, "Counter", ""},
+
+	{"Clear spares what changes meanwhile", func(s *reference) tokensession.Store { return polite{s} }, "Clearer", ""},
+
+	{"All shows one record twice", func(s *reference) tokensession.Store { return stuttering{s} }, "Lister", ""},
+
+	{"All misses what changes meanwhile", func(s *reference) tokensession.Store { return shifting{s} }, "Lister", ""},
+
+	{"All holds a lock", func(s *reference) tokensession.Store { return locking{s} }, "18 Lister", ""},
+
+	{"ByOwner knows the first owner only", func(s *reference) tokensession.Store {
+		s.index = func(r *row, created bool) string {
+			if created {
+				return r.owner
+			}
+			return r.indexed
+		}
+		return s
+	}, "OwnerIndex", ""},
+
+	{"the owner's index expires when the record first would have", func(s *reference) tokensession.Store {
+		return expiring{s}
+	}, "OwnerIndex", ""},
+
+	{"DeleteOwner stops after two", func(s *reference) tokensession.Store { return tiring{s} }, "OwnerIndex", ""},
+
+	{"DeleteOwner spares what changes meanwhile", func(s *reference) tokensession.Store { return lenient{s} }, "OwnerIndex", ""},
+
+	{"Ping does not work", func(s *reference) tokensession.Store { return mute{s} }, "Pinger", ""},
+}
+
+func past(until, now time.Time) bool { return !until.IsZero() && !now.Before(until) }
+
+// lasting gives records that are not for ever the end that until says.
+func lasting(s *reference, until func(time.Time, time.Duration) time.Time) tokensession.Store {
+	good := s.habits.until
+	s.habits.until = func(now time.Time, ttl time.Duration) time.Time {
+		if ttl == tokensession.Forever {
+			return good(now, ttl)
+		}
+		return until(now, ttl)
+	}
+	return s
+}
+
+func rounding(unit time.Duration) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		return lasting(s, func(now time.Time, ttl time.Duration) time.Time { return now.Add(ttl.Truncate(unit)) })
+	}
+}
+
+// undead lets one method see the expired.
+func undead(blind string) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		s.dead = func(op string, until, now time.Time) bool { return op != blind && past(until, now) }
+		return s
+	}
+}
+
+// dropping lets others in between what one method looks at and what it does.
+func dropping(careless string) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		s.window = func(op string, mu *sync.Mutex) {
+			if op == careless {
+				mu.Unlock()
+				mu.Lock()
+			}
+		}
+		return s
+	}
+}
+
+func keeping(careless string) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		s.take = func(op string, _, data []byte) []byte {
+			if op == careless {
+				return data
+			}
+			return bytes.Clone(data)
+		}
+		return s
+	}
+}
+
+// counting numbers the states of a record from 1.
+func counting(prefix func(*row) string) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		s.habits.version = func(_ *reference, r *row, _ tokensession.Record) tokensession.Version {
+			var n int
+			fmt.Sscanf(strings.TrimPrefix(string(r.version), prefix(r)), "%d", &n)
+			return tokensession.Version(fmt.Sprint(prefix(r), n+1))
+		}
+		return s
+	}
+}
+
+// evicting is memcached's set.
+type evicting struct{ *reference }
+
+func (s evicting) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Update(ctx, id, rec)
+	if errors.Is(err, tokensession.ErrTooLarge) {
+		s.reference.Delete(ctx, id)
+	}
+	return v, err
+}
+
+type reaping struct{ *reference }
+
+func (s reaping) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Create(ctx, id, rec)
+	if err == nil && rec.TTL < time.Second {
+		time.AfterFunc(time.Hour, func() { s.reference.Delete(context.Background(), id) })
+	}
+	return v, err
+}
+
+type prolonging struct{ *reference }
+
+func (s prolonging) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Create(ctx, id, rec)
+	if errors.Is(err, tokensession.ErrExists) {
+		s.reference.Touch(ctx, id, rec.TTL)
+	}
+	return v, err
+}
+
+type upserting struct{ *reference }
+
+func (s upserting) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Update(ctx, id, rec)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return s.reference.Create(ctx, id, rec)
+	}
+	return v, err
+}
+
+type losing struct{ *reference }
+
+func (s losing) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Update(ctx, id, rec)
+	if errors.Is(err, tokensession.ErrConflict) {
+		s.reference.Touch(ctx, id, rec.TTL)
+	}
+	return v, err
+}
+
+type trusting struct{ *reference }
+
+func (s trusting) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if old, err := s.reference.Get(ctx, id); err == nil && rec.Version == "" && len(rec.Data) > 0 {
+		rec.Version = old.Version
+	}
+	return s.reference.Update(ctx, id, rec)
+}
+
+type reversioning struct{ *reference }
+
+func (s reversioning) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	err := s.reference.Touch(ctx, id, ttl)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.find("Touch", id); r != nil && err == nil {
+		s.made++
+		r.version = tokensession.Version(fmt.Sprintf("v%d", s.made))
+	}
+	return err
+}
+
+type extending struct{ *reference }
+
+func (s extending) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	if old, err := s.reference.Get(ctx, id); err == nil && ttl > 0 && ttl < old.TTL {
+		return nil
+	}
+	return s.reference.Touch(ctx, id, ttl)
+}
+
+type rewriting struct{ *reference }
+
+func (s rewriting) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	old, _ := s.reference.Get(ctx, id)
+	runtime.Gosched()
+	err := s.reference.Touch(ctx, id, ttl)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.find("Touch", id); r != nil && err == nil {
+		r.data, r.version = bytes.Clone(old.Data), old.Version
+	}
+	return err
+}
+
+type finicky struct{ *reference }
+
+func (s finicky) Delete(ctx context.Context, id string) error {
+	if _, err := s.reference.Get(ctx, id); err != nil {
+		return err
+	}
+	return s.reference.Delete(ctx, id)
+}
+
+type impatient struct{ *reference }
+
+func (s impatient) Get(ctx context.Context, id string) (tokensession.Record, error) {
+	rec, err := s.reference.Get(ctx, id)
+	if err == nil && ctx.Err() != nil {
+		return tokensession.Record{}, tokensession.ErrNotFound
+	}
+	return rec, err
+}
+
+// late does what it is told and then finds that it should not have.
+type late struct{ *reference }
+
+func (s late) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Update(context.WithoutCancel(ctx), id, rec)
+	if ctx.Err() != nil && !errors.Is(err, tokensession.ErrInvalidID) {
+		return "", ctx.Err()
+	}
+	return v, err
+}
+
+// resending sends one Update in forty twice, of those that count: few checks make so many.
+type resending struct {
+	*reference
+	updates atomic.Int64
+}
+
+func (s *resending) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := s.reference.Update(ctx, id, rec)
+	if err == nil && strings.Trim(string(rec.Data), "0123456789") == "" && s.updates.Add(1)%40 == 0 {
+		return s.reference.Update(ctx, id, rec)
+	}
+	return v, err
+}
+
+type flushing struct{ *reference }
+
+func (s flushing) Clear(ctx context.Context) error {
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	clear(s.records)
+	return nil
+}
+
+type oneClose struct{ *reference }
+
+func (s oneClose) Close() error {
+	if s.closed.Load() {
+		return tokensession.ErrClosed
+	}
+	return s.reference.Close()
+}
+
+type forgetful struct{ *reference }
+
+func (s forgetful) Get(ctx context.Context, id string) (tokensession.Record, error) {
+	rec, err := s.reference.Get(ctx, id)
+	if errors.Is(err, tokensession.ErrClosed) {
+		err = tokensession.ErrNotFound
+	}
+	return rec, err
+}
+
+// adding keeps the number of records as one that goes up with Create and down with Delete.
+type adding struct {
+	*reference
+	n atomic.Int64
+}
+
+func (s *adding) Delete(ctx context.Context, id string) error {
+	s.mu.Lock()
+	if s.find("Delete", id) == nil {
+		s.n.Add(-1)
+	}
+	s.mu.Unlock()
+	return s.reference.Delete(ctx, id)
+}
+
+func (s *adding) Len(ctx context.Context) (int, error) {
+	n, err := s.reference.Len(ctx)
+	if n > 0 {
+		n += int(s.n.Load())
+	}
+	return n, err
+}
+
+type polite struct{ *reference }
+
+func (s polite) Clear(ctx context.Context) error {
+	return s.removeUnchanged(ctx, "Clear", everyone)
+}
+
+type lenient struct{ *reference }
+
+func (s lenient) DeleteOwner(ctx context.Context, owner string) (int, error) {
+	if err := tokensession.CheckOwner(ctx, owner); err != nil {
+		return 0, err
+	}
+	n, err := s.reference.Len(ctx)
+	if err == nil {
+		err = s.removeUnchanged(ctx, "DeleteOwner", s.of(owner))
+	}
+	after, _ := s.reference.Len(ctx)
+	return n - after, err
+}
+
+// removeUnchanged removes the rows that want accepts, but only those which nobody
+// has updated since it looked.
+func (s *reference) removeUnchanged(ctx context.Context, op string, want func(*row) bool) error {
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	list := s.selected(op, want)
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
+	for _, e := range list {
+		if r := s.find(op, e.ID); r != nil && r.version == e.Version {
+			delete(s.records, s.key(s.space, e.ID))
+		}
+	}
+	return nil
+}
+
+type stuttering struct{ *reference }
+
+func (s stuttering) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
+	return func(yield func(tokensession.Entry, error) bool) {
+		n := 0
+		for e, err := range s.reference.All(ctx) {
+			if !yield(e, err) {
+				return
+			}
+			if n++; n == 100 && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+type shifting struct{ *reference }
+
+func (s shifting) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for e, err := range s.reference.All(ctx) {
+			runtime.Gosched()
+			if now, gone := s.reference.Get(ctx, e.ID); gone == nil && now.Version != e.Version {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+type locking struct{ *reference }
+
+func (s locking) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for e, err := range s.reference.All(ctx) {
+			if err == nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+			}
+			if !yield(e, err) || err == nil {
+				return
+			}
+		}
+	}
+}
+
+// expiring leaves the index as it is when Touch prolongs a short life.
+type expiring struct{ *reference }
+
+func (s expiring) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	old, _ := s.reference.Get(ctx, id)
+	if old.TTL < time.Second && ttl > old.TTL && ttl <= time.Hour {
+		time.AfterFunc(old.TTL, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if r := s.find("index", id); r != nil {
+				r.indexed = ""
+			}
+		})
+	}
+	return s.reference.Touch(ctx, id, ttl)
+}
+
+type tiring struct{ *reference }
+
+func (s tiring) DeleteOwner(ctx context.Context, owner string) (int, error) {
+	n := 0
+	for e, err := range s.reference.ByOwner(ctx, owner) {
+		if err != nil {
+			return n, err
+		}
+		if n++; n <= 2 {
+			s.reference.Delete(ctx, e.ID)
+		}
+	}
+	return n, nil
+}
+
+type mute struct{ *reference }
+
+func (s mute) Ping(ctx context.Context) error {
+	if err := s.reference.Ping(ctx); err != nil {
+		return err
+	}
+	return errors.New("nobody there")
+}

@@ -1,0 +1,190 @@
+package storetest
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// check is one way to break a rule, tried on a store of its own.
+type check struct {
+	name  string
+	clock clock
+	run   func(*probe)
+}
+
+// clock says what a check does with time.
+type clock int
+
+const (
+	// still: it does not wait for time to pass.
+	still clock = iota
+	// aging: it waits for some tenths of a second, or turns the clock.
+	aging
+	// days: it waits for longer than anybody wants to, so the clock must be turned.
+	days
+)
+
+// examine runs c on a new store and returns what it found.
+func (s Suite) examine(t *testing.T, r *rule, c check) *recorder {
+	rec := new(recorder)
+	exact := s.InProcess && c.clock != still
+	run := func(t *testing.T) {
+		rec.TB = t
+		rec.within(func() { c.run(s.newProbe(rec, r, exact)) })
+	}
+	switch {
+	case exact:
+		rec.bubble(t, r, run)
+	case c.clock != days:
+		run(t)
+	default:
+		rec.skipped = true
+		rec.lines = []string{"the store's clock cannot be turned (Suite.InProcess), and to wait takes too long"}
+	}
+	return rec
+}
+
+// bubble runs f, a check of rule, in a bubble of synctest. Goroutines that a store has
+// left behind make synctest panic once f has returned: that is rule 18, which has a
+// check of its own, and so a recorder that is done stays as it is.
+func (r *recorder) bubble(t *testing.T, rule *rule, f func(*testing.T)) {
+	defer func() {
+		if reason := recover(); reason != nil && !r.done {
+			r.Errorf("seen: calls that wait for each other for ever: %v\nrule:\n%s", reason, indent(rule.text))
+		}
+	}()
+	synctest.Test(t, f)
+}
+
+// recorder is the testing.TB that checks and the Suite's functions are given. It
+// keeps what they report until they are done, because a test in a bubble cannot
+// say to the one outside that it was skipped; and it cleans up by itself, because
+// what is left after that is what rule 18 is about.
+type recorder struct {
+	testing.TB
+
+	mu       sync.Mutex
+	lines    []string
+	failed   bool
+	skipped  bool
+	done     bool
+	cleanups []func()
+}
+
+// within calls f and cleans up, in a goroutine that FailNow and SkipNow can end.
+func (r *recorder) within(f func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() { r.done = true }()
+		defer r.cleanUp()
+		f()
+	}()
+	<-ended
+}
+
+// replay tells t what was recorded.
+func (r *recorder) replay(t *testing.T) {
+	t.Helper()
+	for _, line := range r.lines {
+		t.Log(line)
+	}
+	if r.failed {
+		t.Fail()
+	} else if r.skipped {
+		t.SkipNow()
+	}
+}
+
+func (r *recorder) note(failed bool, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, line)
+	r.failed = r.failed || failed
+}
+
+func (r *recorder) cleanUp() {
+	r.mu.Lock()
+	n := len(r.cleanups)
+	if n == 0 {
+		r.mu.Unlock()
+		return
+	}
+	last := r.cleanups[n-1]
+	r.cleanups = r.cleanups[:n-1]
+	r.mu.Unlock()
+	defer r.cleanUp() // also when last calls FailNow
+	last()
+}
+
+func (r *recorder) Cleanup(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cleanups = append(r.cleanups, f)
+}
+
+func (r *recorder) Failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+func (r *recorder) Skipped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.skipped
+}
+
+func (r *recorder) Fail() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = true
+}
+
+func (r *recorder) FailNow() {
+	r.Fail()
+	runtime.Goexit()
+}
+
+func (r *recorder) SkipNow() {
+	r.mu.Lock()
+	r.skipped = true
+	r.mu.Unlock()
+	runtime.Goexit()
+}
+
+func (r *recorder) Helper() {}
+
+func (r *recorder) Log(args ...any) { r.note(false, line(args)) }
+
+func (r *recorder) Logf(format string, args ...any) { r.note(false, fmt.Sprintf(format, args...)) }
+
+func (r *recorder) Error(args ...any) { r.note(true, line(args)) }
+
+func (r *recorder) Errorf(format string, args ...any) { r.note(true, fmt.Sprintf(format, args...)) }
+
+func line(args []any) string { return strings.TrimSuffix(fmt.Sprintln(args...), "\n") }
+
+func (r *recorder) Fatal(args ...any) {
+	r.Error(args...)
+	r.FailNow()
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	r.FailNow()
+}
+
+func (r *recorder) Skip(args ...any) {
+	r.Log(args...)
+	r.SkipNow()
+}
+
+func (r *recorder) Skipf(format string, args ...any) {
+	r.Logf(format, args...)
+	r.SkipNow()
+}

@@ -1,0 +1,190 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// returns fails if f does not return.
+func (p *probe) returns(what string, f func()) {
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		f()
+	}()
+	select {
+	case <-returned:
+		if p.Failed() {
+			p.FailNow() // f may have said so, but in a goroutine of its own
+		}
+	case <-time.After(p.suite.patience()):
+		var stacks bytes.Buffer
+		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		p.fatalf("%s did not return in %v\n%s", what, p.suite.patience(), &stacks)
+	}
+}
+
+// closed closes the store of p, which must be a Closer.
+func (p *probe) closed() {
+	closer := capability[io.Closer](p)
+	p.returns("Close", func() {
+		if err := closer.Close(); err != nil {
+			p.errorf("Close: %v", err)
+		}
+	})
+}
+
+func closeTwice(p *probe) {
+	p.mustCreate(newID(), record("data", "owner", time.Hour))
+	p.closed()
+	p.closed()
+}
+
+func closeRefuses(p *probe) {
+	id := newID()
+	rec := at(p.mustCreate(id, record("data", "owner", time.Hour)), record("data", "owner", time.Hour))
+	methods := p.methods(id, rec)
+	p.closed()
+	for _, m := range methods {
+		p.want(tokensession.ErrClosed, m.call(p.Context()), "%s after Close", m.name)
+	}
+}
+
+// closeIterators walks through a closed store, by iterators from before and after Close.
+// One from before may end in either way, but it must end.
+func closeIterators(p *probe) {
+	capability[io.Closer](p)
+	lister := capability[tokensession.Lister](p)
+	p.fill(3)
+	before := lister.All(p.Context())
+	p.closed()
+	p.returns("an iterator from before Close", func() { firstError(before) })
+	p.wantEnd("All", lister.All(p.Context()), tokensession.ErrClosed)
+	index := capability[tokensession.OwnerIndex](p)
+	p.wantEnd("ByOwner", index.ByOwner(p.Context(), "owner"), tokensession.ErrClosed)
+}
+
+// closeOrder makes calls that are wrong in two or three ways.
+func closeOrder(p *probe) {
+	capability[io.Closer](p)
+	canceled, cancel := context.WithCancel(p.Context())
+	cancel()
+	bad := p.methods("not an id", record("data", "owner", time.Hour))[:5]
+	for _, m := range bad {
+		p.want(tokensession.ErrInvalidID, m.call(canceled), "%s of an invalid id with a context that is done", m.name)
+	}
+	good := p.methods(newID(), record("data", "owner", time.Hour))
+	p.closed()
+	for _, m := range bad {
+		p.want(tokensession.ErrInvalidID, m.call(canceled), "%s of an invalid id with a done context, after Close", m.name)
+		p.want(tokensession.ErrInvalidID, m.call(p.Context()), "%s of an invalid id, after Close", m.name)
+	}
+	p.want(tokensession.ErrInvalidTTL, p.touch(newID(), 0), "Touch with the TTL 0, after Close")
+	_, err := p.create(newID(), record("data", "\xff", time.Hour))
+	p.want(tokensession.ErrInvalidOwner, err, "Create with an invalid owner, after Close")
+	for _, m := range good {
+		p.want(context.Canceled, m.call(canceled), "%s with a context that is done, after Close", m.name)
+	}
+}
+
+// closeInFlight closes the store while it is in use. Calls may fail, but none may take
+// the closing for an absence, and none may hang.
+func closeInFlight(p *probe) {
+	capability[io.Closer](p)
+	p.rounds(func() {
+		q := p.on(p.open(func() tokensession.Store { return p.suite.New(p.recorder) }))
+		id := newID()
+		q.mustCreate(id, record("data", "owner", tokensession.Forever))
+		var begun atomic.Int32
+		p.returns("Close, or a call beside it,", func() {
+			together(4, func(i int) {
+				if i == 0 {
+					for begun.Load() < 3 && !p.Failed() {
+						time.Sleep(10 * time.Microsecond)
+					}
+					q.closed()
+					return
+				}
+				for closed := false; !closed; {
+					_, err := q.store.Get(p.Context(), id)
+					closed = err != nil
+					_, err2 := q.store.Create(p.Context(), newID(), record("data", "owner", time.Hour))
+					if known(err) || known(err2) {
+						p.errorf("beside Close: Get of a live record: %v; Create where none is: %v", err, err2)
+					}
+					begun.Add(1)
+				}
+			})
+		})
+		p.cleanUp() // or the clients that New makes would add up
+	})
+}
+
+// closeInside closes the store while the caller has an Entry of it: nothing is locked,
+// the iteration ends, and it does not take the closing for the end of the records.
+func closeInside(p *probe) {
+	capability[io.Closer](p)
+	lister := capability[tokensession.Lister](p)
+	for range 300 {
+		p.mustCreate(newID(), record("data", "owner", time.Hour))
+	}
+	seen, failed := 0, false
+	p.returns("an iteration in which the store is closed", func() {
+		for entry, err := range lister.All(p.Context()) {
+			if seen == 0 {
+				p.closed()
+			}
+			if err == nil {
+				seen++
+			}
+			failed = failed || err != nil && entry.ID == ""
+		}
+	})
+	if !failed && seen < 300 {
+		p.fatalf("All ended without an error after %d of 300 records: the store was closed meanwhile", seen)
+	}
+}
+
+// closeGoroutines looks for goroutines that the store has started and not ended.
+// They are told from others by a label, which goroutines inherit.
+func closeGoroutines(p *probe) {
+	capability[io.Closer](p)
+	mark := newID()
+	pprof.Do(p.Context(), pprof.Labels("storetest", mark), func(context.Context) {
+		q := p.on(p.open(func() tokensession.Store { return p.suite.New(p.recorder) }))
+		id := newID()
+		rec := at(q.mustCreate(id, record("data", "owner", time.Hour)), record("data", "owner", time.Hour))
+		for _, m := range q.methods(id, rec) {
+			m.call(p.Context()) // for what it starts, not for what it says
+		}
+		q.closed()
+		p.cleanUp() // so that a client that New made for the store has ended too
+	})
+	begun := time.Now()
+	for left := goroutines(mark); left != ""; left = goroutines(mark) {
+		if waited := time.Since(begun); waited > p.suite.patience() {
+			p.fatalf("%v after Close, goroutines are left:\n%s", waited, left)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// goroutines returns the stacks of the goroutines that are labelled with mark.
+func goroutines(mark string) string {
+	var profile bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&profile, 1)
+	var stacks []string
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if strings.Contains(stack, mark) {
+			stacks = append(stacks, stack)
+		}
+	}
+	return strings.Join(stacks, "\n\n")
+}

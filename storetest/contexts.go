@@ -1,0 +1,165 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// done returns contexts that are done, and what a call must say of each.
+func done(p *probe) map[error]context.Context {
+	canceled, cancel := context.WithCancel(p.Context())
+	cancel()
+	late, cancel := context.WithDeadline(p.Context(), time.Now().Add(-time.Hour))
+	cancel()
+	return map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: late}
+}
+
+// contextsDone calls every method with a context that is done. Neither the record it is
+// about nor an absent one is changed by it.
+func contextsDone(p *probe) {
+	for cause, ctx := range done(p) {
+		id, absent := newID(), newID()
+		v := p.mustCreate(id, record("data", "owner", time.Hour))
+		was := p.mustGet(id)
+		for _, m := range p.methods(id, at(v, record("new", "owner", time.Minute))) {
+			p.want(cause, m.call(ctx), "%s with a context that is done", m.name)
+		}
+		p.wantUnchanged(id, was)
+		_, err := p.store.Create(ctx, absent, record("data", "owner", time.Hour))
+		p.want(cause, err, "Create with a context that is done")
+		p.wantGone(absent)
+	}
+}
+
+// contextsIterators walks with a context that is done.
+func contextsIterators(p *probe) {
+	lister := capability[tokensession.Lister](p)
+	p.fill(3)
+	for cause, ctx := range done(p) {
+		p.wantEnd("All", lister.All(ctx), cause)
+	}
+	index := capability[tokensession.OwnerIndex](p)
+	for cause, ctx := range done(p) {
+		p.wantEnd("ByOwner", index.ByOwner(ctx, "owner"), cause)
+	}
+}
+
+// contextsAfter ends the context of calls that have returned.
+func contextsAfter(p *probe) {
+	id := newID()
+	ctx, cancel := context.WithCancel(p.Context())
+	v, err := p.store.Create(ctx, id, record("data", "owner", time.Hour))
+	if err != nil {
+		p.fatalf("Create: %v", err)
+	}
+	cancel()
+	p.wantRecord(id, record("data", "owner", 0))
+	ctx, cancel = context.WithCancel(p.Context())
+	if _, err := p.store.Update(ctx, id, at(v, record("new", "owner", time.Hour))); err != nil {
+		p.fatalf("Update: %v", err)
+	}
+	cancel()
+	p.wantRecord(id, record("new", "owner", 0))
+}
+
+// fuse is a context that is canceled the moment it is looked at for the n-th time: so a
+// call meets the end of its context at each place where it may, without a clock.
+type fuse struct {
+	context.Context
+	mu     sync.Mutex
+	left   int
+	cancel context.CancelFunc
+}
+
+func newFuse(ctx context.Context, looks int) *fuse {
+	ctx, cancel := context.WithCancel(ctx)
+	return &fuse{Context: ctx, left: looks, cancel: cancel}
+}
+
+func (f *fuse) look() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.left--; f.left == 0 {
+		f.cancel()
+	}
+}
+
+func (f *fuse) Err() error {
+	f.look()
+	return f.Context.Err()
+}
+
+func (f *fuse) Done() <-chan struct{} {
+	f.look()
+	return f.Context.Done()
+}
+
+// looks is how often a call may look at its context before the suite has no more
+// fuses to try.
+const looks = 6
+
+// known reports whether err is one of the outcomes that an outage must not be
+// taken for.
+func known(err error) bool {
+	return errors.Is(err, tokensession.ErrNotFound) || errors.Is(err, tokensession.ErrExists) ||
+		errors.Is(err, tokensession.ErrConflict)
+}
+
+// outageReported ends the context in the middle of calls that nothing else keeps from
+// succeeding.
+func outageReported(p *probe) {
+	for n := 1; n <= looks; n++ {
+		for i, name := range p.names() {
+			id, rec := newID(), record("data", "owner", time.Hour)
+			if name != "Create" {
+				rec.Version = p.mustCreate(id, rec)
+			}
+			ctx := newFuse(p.Context(), n)
+			if err := p.methods(id, rec)[i].call(ctx); known(err) {
+				p.fatalf("%s, which nothing but the end of its context, at look %d, kept from succeeding: %v", name, n, err)
+			}
+			ctx.cancel()
+		}
+	}
+}
+
+// names are those of the methods that the store has.
+func (p *probe) names() (names []string) {
+	for _, m := range p.methods("id", tokensession.Record{}) {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// outageOutcome ends the context in the middle of writes. What they did may be known or
+// not, but it is all or nothing.
+func outageOutcome(p *probe) {
+	old, wanted := record("old", "owner", time.Hour), record("new", "other", time.Hour)
+	for n := 1; n <= looks; n++ {
+		id := newID()
+		ctx := newFuse(p.Context(), n)
+		v, err := p.store.Create(ctx, id, old)
+		ctx.cancel()
+		p.calls.add(result(v, err), "Create(%q) with a context that ends at look %d", id, n)
+		if err != nil {
+			id = newID()
+			v = p.mustCreate(id, old)
+		}
+		p.wantRecord(id, old)
+
+		ctx = newFuse(p.Context(), n)
+		next, err := p.store.Update(ctx, id, at(v, wanted))
+		ctx.cancel()
+		p.calls.add(result(next, err), "Update(%q) with a context that ends at look %d", id, n)
+		if err == nil {
+			p.wantRecord(id, wanted)
+			p.mustUpdate(id, at(next, wanted))
+		} else if got := p.mustGet(id); !sameContent(got.Record, old) && !sameContent(got.Record, wanted) {
+			p.fatalf("after an Update of unknown outcome: %s, want that of before or the new one", show(got.Record))
+		}
+	}
+}

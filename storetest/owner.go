@@ -1,0 +1,113 @@
+package storetest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// ownersApart gives records to owners whose names a careless index mixes up.
+func ownersApart(p *probe) {
+	index := capability[tokensession.OwnerIndex](p)
+	owners := []string{"al", "alice", "Alice", "alice ", "alice:1", "a*", "a?", "al%", "a_", "[al]", "ali", "é", "e\u0301",
+		strings.Repeat("x", 255), strings.Repeat("x", 256)}
+	records := make(map[string][]string)
+	for _, owner := range owners {
+		for range 3 {
+			id := newID()
+			p.mustCreate(id, record("data", owner, time.Hour))
+			records[owner] = append(records[owner], id)
+		}
+	}
+	p.mustCreate(newID(), record("data", "", time.Hour))
+	for _, owner := range owners {
+		p.wantEntries("ByOwner", index.ByOwner(p.Context(), owner), records[owner]...)
+	}
+	for i, owner := range owners {
+		p.wantDeleted(index, owner, 3)
+		p.wantEntries("ByOwner", index.ByOwner(p.Context(), owner))
+		for _, next := range owners[i+1:] {
+			p.wantEntries("ByOwner", index.ByOwner(p.Context(), next), records[next]...)
+		}
+	}
+}
+
+// wantDeleted calls DeleteOwner.
+func (p *probe) wantDeleted(index tokensession.OwnerIndex, owner string, want int) {
+	n, err := index.DeleteOwner(p.Context(), owner)
+	p.calls.add(err, "DeleteOwner(%q) removed %d,", owner, n)
+	if n != want || err != nil {
+		p.fatalf("DeleteOwner(%.40q) = %d, %v; want %d", owner, n, err, want)
+	}
+}
+
+// ownersChange lets a record change hands, to and fro, and to nobody.
+func ownersChange(p *probe) {
+	index := capability[tokensession.OwnerIndex](p)
+	id := newID()
+	p.mustCreate(id, record("data", "alice", time.Hour))
+	for _, owner := range []string{"bob", "alice", "", "bob", "bob", "alice", ""} {
+		p.mustUpdate(id, at(p.mustGet(id).Version, record("data", owner, time.Hour)))
+		p.mustTouch(id, time.Hour)
+		for _, name := range []string{"alice", "bob"} {
+			var want []string
+			if name == owner {
+				want = []string{id}
+			}
+			p.wantEntries("ByOwner of "+name, index.ByOwner(p.Context(), name), want...)
+		}
+	}
+	p.wantDeleted(index, "alice", 0)
+	p.wantDeleted(index, "bob", 0)
+	p.mustGet(id)
+}
+
+// ownersRecreated gives an id to another owner by Delete and Create.
+func ownersRecreated(p *probe) {
+	index := capability[tokensession.OwnerIndex](p)
+	id := newID()
+	p.mustCreate(id, record("data", "alice", time.Hour))
+	p.mustDelete(id)
+	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "alice"))
+	p.mustCreate(id, record("data", "bob", time.Hour))
+	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "alice"))
+	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "bob"), id)
+	p.wantDeleted(index, "alice", 0)
+	p.wantDeleted(index, "bob", 1)
+	p.wantDeleted(index, "bob", 0)
+	p.wantGone(id)
+}
+
+// ownersOutlive prolongs records of a short life: the index must not forget them when
+// that would have ended.
+func ownersOutlive(p *probe) {
+	index := capability[tokensession.OwnerIndex](p)
+	touched, updated, moved := newID(), newID(), newID()
+	from := time.Now()
+	p.mustCreate(touched, record("data", "owner", short))
+	p.inTime(from, p.touch(touched, time.Hour))
+	from = time.Now()
+	_, err := p.update(updated, at(p.mustCreate(updated, record("data", "owner", short)), record("data", "owner", time.Hour)))
+	p.inTime(from, err)
+	from = time.Now()
+	_, err = p.update(moved, at(p.mustCreate(moved, record("data", "other", short)), record("data", "owner", tokensession.Forever)))
+	p.inTime(from, err)
+
+	p.sleepPast(time.Now().Add(short))
+	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "owner"), touched, updated, moved)
+	p.wantDeleted(index, "owner", 3)
+	for _, id := range []string{touched, updated, moved} {
+		p.wantGone(id)
+	}
+}
+
+func ownersInvalid(p *probe) {
+	index := capability[tokensession.OwnerIndex](p)
+	p.mustCreate(newID(), record("data", "", time.Hour))
+	for _, owner := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 257)} {
+		p.want(tokensession.ErrInvalidOwner, firstError(index.ByOwner(p.Context(), owner)), "ByOwner(%.40q)", owner)
+		_, err := index.DeleteOwner(p.Context(), owner)
+		p.want(tokensession.ErrInvalidOwner, err, "DeleteOwner(%.40q)", owner)
+	}
+}

@@ -1,0 +1,308 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// probe is one check at work on one store. Its methods make the calls, remember
+// them for the report, and say what is wrong.
+type probe struct {
+	*recorder
+	suite Suite
+	rule  *rule
+	store tokensession.Store
+	exact bool // the clock is turned: no time passes unless the check sleeps
+	calls *calls
+}
+
+func (s Suite) newProbe(rec *recorder, r *rule, exact bool) *probe {
+	p := &probe{recorder: rec, suite: s, rule: r, exact: exact, calls: new(calls)}
+	p.store = p.open(func() tokensession.Store { return s.New(rec) })
+	return p
+}
+
+// open opens a store that is closed when the check ends.
+func (p *probe) open(open func() tokensession.Store) tokensession.Store {
+	store := open()
+	p.closeLater(store)
+	return store
+}
+
+// closeLater closes store when the check ends. What Close returns then does not matter,
+// for rule 18 has its own checks, but a check must end.
+func (p *probe) closeLater(store tokensession.Store) {
+	if closer, ok := tokensession.As[io.Closer](store); ok {
+		p.Cleanup(func() { p.returns("Close", func() { closer.Close() }) })
+	}
+}
+
+// on is p at work on another store.
+func (p *probe) on(store tokensession.Store) *probe {
+	q := *p
+	q.store = store
+	return &q
+}
+
+// capability returns the T of the store, and skips the check where there is none.
+func capability[T any](p *probe) T {
+	t, ok := tokensession.As[T](p.store)
+	if !ok {
+		p.Skipf("the store is no %v", reflect.TypeFor[T]())
+	}
+	return t
+}
+
+// calls remembers the latest calls.
+type calls struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (c *calls) add(result any, format string, args ...any) {
+	const latest = 10
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lines) == latest {
+		c.lines = append(c.lines[:0], c.lines[1:]...)
+	}
+	c.lines = append(c.lines, fmt.Sprintf(format, args...)+fmt.Sprintf(" = %v", result))
+}
+
+func (c *calls) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.lines, "\n")
+}
+
+func (p *probe) fatalf(format string, args ...any) {
+	p.errorf(format, args...)
+	p.FailNow()
+}
+
+func (p *probe) errorf(format string, args ...any) {
+	report := "seen: " + fmt.Sprintf(format, args...)
+	if calls := p.calls.String(); calls != "" {
+		report += "\nlatest calls:\n" + indent(calls)
+	}
+	p.Error(report + "\nrule:\n" + indent(p.rule.text))
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(text, "\n", "\n    ")
+}
+
+// newID returns an id that no other record has.
+func newID() string { return rand.Text() }
+
+// record is what most checks store.
+func record(data, owner string, ttl time.Duration) tokensession.Record {
+	return tokensession.Record{Data: []byte(data), Owner: owner, TTL: ttl}
+}
+
+// at is rec as an Update from v wants it.
+func at(v tokensession.Version, rec tokensession.Record) tokensession.Record {
+	rec.Version = v
+	return rec
+}
+
+func show(rec tokensession.Record) string {
+	data := fmt.Sprintf("%.32q", rec.Data)
+	if len(rec.Data) > 32 {
+		data += fmt.Sprintf("… (%d bytes)", len(rec.Data))
+	}
+	ttl := rec.TTL.String()
+	if rec.TTL == tokensession.Forever {
+		ttl = "Forever"
+	}
+	return fmt.Sprintf("{Data: %s, Owner: %.40q, Version: %.40q, TTL: %s}", data, rec.Owner, rec.Version, ttl)
+}
+
+func (p *probe) get(id string) (tokensession.Record, error) {
+	rec, err := p.store.Get(p.Context(), id)
+	if err != nil {
+		p.calls.add(err, "Get(%.40q)", id)
+	} else {
+		p.calls.add(show(rec), "Get(%.40q)", id)
+	}
+	return rec, err
+}
+
+func (p *probe) create(id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := p.store.Create(p.Context(), id, rec)
+	p.calls.add(result(v, err), "Create(%.40q, %s)", id, show(rec))
+	return v, err
+}
+
+func (p *probe) update(id string, rec tokensession.Record) (tokensession.Version, error) {
+	v, err := p.store.Update(p.Context(), id, rec)
+	p.calls.add(result(v, err), "Update(%.40q, %s)", id, show(rec))
+	return v, err
+}
+
+func result(v tokensession.Version, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%.40q", v)
+}
+
+func (p *probe) touch(id string, ttl time.Duration) error {
+	err := p.store.Touch(p.Context(), id, ttl)
+	p.calls.add(err, "Touch(%.40q, %v)", id, ttl)
+	return err
+}
+
+func (p *probe) delete(id string) error {
+	err := p.store.Delete(p.Context(), id)
+	p.calls.add(err, "Delete(%.40q)", id)
+	return err
+}
+
+// reading is what Get returned, and between which instants.
+type reading struct {
+	tokensession.Record
+	from, to time.Time
+}
+
+func (p *probe) mustGet(id string) reading {
+	from := time.Now()
+	rec, err := p.get(id)
+	if err != nil {
+		p.fatalf("Get of a live record: %v", err)
+	}
+	return reading{rec, from, time.Now()}
+}
+
+func (p *probe) mustCreate(id string, rec tokensession.Record) tokensession.Version {
+	v, err := p.create(id, rec)
+	if err != nil {
+		p.fatalf("Create where no live record is: %v", err)
+	}
+	return v
+}
+
+func (p *probe) mustUpdate(id string, rec tokensession.Record) tokensession.Version {
+	v, err := p.update(id, rec)
+	if err != nil {
+		p.fatalf("Update from the Version of the state that is there: %v", err)
+	}
+	return v
+}
+
+func (p *probe) mustTouch(id string, ttl time.Duration) {
+	if err := p.touch(id, ttl); err != nil {
+		p.fatalf("Touch of a live record: %v", err)
+	}
+}
+
+func (p *probe) mustDelete(id string) {
+	if err := p.delete(id); err != nil {
+		p.fatalf("Delete: %v", err)
+	}
+}
+
+// want fails unless err is target.
+func (p *probe) want(target, err error, format string, args ...any) {
+	if !errors.Is(err, target) {
+		p.fatalf("%s: got the error %v, want %v", fmt.Sprintf(format, args...), err, target)
+	}
+}
+
+// wantGone fails if a record of id is there.
+func (p *probe) wantGone(id string) {
+	_, err := p.get(id)
+	p.want(tokensession.ErrNotFound, err, "Get where no live record is")
+}
+
+// wantRecord fails unless the record of id has the Data and Owner of want.
+func (p *probe) wantRecord(id string, want tokensession.Record) reading {
+	got := p.mustGet(id)
+	if !sameContent(got.Record, want) {
+		p.fatalf("Get gave %s, want the Data and Owner of %s", show(got.Record), show(want))
+	}
+	return got
+}
+
+func sameContent(a, b tokensession.Record) bool {
+	return bytes.Equal(a.Data, b.Data) && a.Owner == b.Owner
+}
+
+// wantUnchanged fails if anything is not as it was read: Data, Owner, the
+// end of its life, or whether the Version is valid. To know that, it must update the
+// record, so it comes last.
+func (p *probe) wantUnchanged(id string, was reading) {
+	is := p.wantRecord(id, was.Record)
+	if !p.sameEnd(was, is) {
+		p.fatalf("the TTL was %v and is now, %v later, %v", was.TTL, is.from.Sub(was.to), is.TTL)
+	}
+	p.mustUpdate(id, at(was.Version, was.Record))
+}
+
+// sameEnd reports whether two readings can be of a record with one end of life.
+func (p *probe) sameEnd(a, b reading) bool {
+	if a.TTL == tokensession.Forever || b.TTL == tokensession.Forever {
+		return a.TTL == b.TTL
+	}
+	slack := p.slack()
+	return !a.from.Add(a.TTL-slack).After(b.to.Add(b.TTL)) && !b.from.Add(b.TTL-slack).After(a.to.Add(a.TTL))
+}
+
+// slack is by how much the suite may see a life end late.
+func (p *probe) slack() time.Duration { return p.suite.Granularity + p.drift() }
+
+// drift is what two clocks, be they a monotonic and a wall clock, drift apart during a
+// check: 500 ppm of 0.2 s.
+func (p *probe) drift() time.Duration {
+	if p.exact {
+		return 0
+	}
+	return 100 * time.Microsecond
+}
+
+// method is one call of a method of the store or of a capability.
+type method struct {
+	name string
+	call func(context.Context) error
+}
+
+// methods returns a call of every method that the store has: first the five of Store, about
+// the record of id, and then those of its capabilities, for "owner". The iterators
+// report the first error they show.
+func (p *probe) methods(id string, rec tokensession.Record) []method {
+	list := []method{
+		{"Get", func(ctx context.Context) error { _, err := p.store.Get(ctx, id); return err }},
+		{"Create", func(ctx context.Context) error { _, err := p.store.Create(ctx, id, rec); return err }},
+		{"Update", func(ctx context.Context) error { _, err := p.store.Update(ctx, id, rec); return err }},
+		{"Touch", func(ctx context.Context) error { return p.store.Touch(ctx, id, rec.TTL) }},
+		{"Delete", func(ctx context.Context) error { return p.store.Delete(ctx, id) }},
+	}
+	if c, ok := tokensession.As[tokensession.Counter](p.store); ok {
+		list = append(list, method{"Len", func(ctx context.Context) error { _, err := c.Len(ctx); return err }})
+	}
+	if c, ok := tokensession.As[tokensession.Clearer](p.store); ok {
+		list = append(list, method{"Clear", c.Clear})
+	}
+	if c, ok := tokensession.As[tokensession.Lister](p.store); ok {
+		list = append(list, method{"All", func(ctx context.Context) error { return firstError(c.All(ctx)) }})
+	}
+	if c, ok := tokensession.As[tokensession.OwnerIndex](p.store); ok {
+		list = append(list,
+			method{"ByOwner", func(ctx context.Context) error { return firstError(c.ByOwner(ctx, "owner")) }},
+			method{"DeleteOwner", func(ctx context.Context) error { _, err := c.DeleteOwner(ctx, "owner"); return err }})
+	}
+	if c, ok := tokensession.As[tokensession.Pinger](p.store); ok {
+		list = append(list, method{"Ping", c.Ping})
+	}
+	return list
+}

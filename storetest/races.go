@@ -1,0 +1,288 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// rounds calls f until the budget is spent or the check has failed.
+func (p *probe) rounds(f func()) {
+	for end := time.Now().Add(p.suite.budget()); ; {
+		f()
+		if p.Failed() || time.Now().After(end) {
+			return
+		}
+	}
+}
+
+// together calls f n times at once and waits until all have returned. In f, only the
+// methods of probe that do not end the check may be called.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+// handles returns the stores that a race is run on: two that share their records where
+// the Suite can open them, else the one there is. The first is p's from now on.
+func (p *probe) handles() []tokensession.Store {
+	if !p.suite.Shared || p.suite.Reopen == nil {
+		return []tokensession.Store{p.store}
+	}
+	open := p.suite.Reopen(p.recorder)
+	first, second := p.open(open), p.open(open)
+	p.store = first
+	return []tokensession.Store{first, second}
+}
+
+// racers is how many goroutines compete. Eight find a lock that is dropped and retaken
+// for a nanosecond in 9 to 26 ms.
+const racers = 8
+
+// outcomes counts how calls ended.
+type outcomes struct{ won, lost, unknown atomic.Int64 }
+
+// add counts a call that may only succeed, fail with loss or end unknown.
+func (o *outcomes) add(p *probe, err, loss error) {
+	switch {
+	case err == nil:
+		o.won.Add(1)
+	case errors.Is(err, loss):
+		o.lost.Add(1)
+	case known(err):
+		p.errorf("a call that can succeed or fail with %v: %v", loss, err)
+	default:
+		o.unknown.Add(1)
+	}
+}
+
+// createRace lets all create one id after the other. The next id's turn comes when a
+// Create of this one has returned, so there is always one that several want.
+func createRace(p *probe) {
+	handles := p.handles()
+	prefix := newID()
+	var turn atomic.Int64
+	var o outcomes
+	var wins [racers][]int64
+	end := time.Now().Add(p.suite.budget())
+	together(racers, func(i int) {
+		for time.Now().Before(end) {
+			n := turn.Load()
+			_, err := handles[i%len(handles)].Create(p.Context(), fmt.Sprint(prefix, n), record("data", "", time.Hour))
+			o.add(p, err, tokensession.ErrExists)
+			if err == nil {
+				wins[i] = append(wins[i], n)
+			}
+			turn.CompareAndSwap(n, n+1)
+		}
+	})
+	created := make(map[int64]bool)
+	for _, n := range slices.Concat(wins[:]...) {
+		if created[n] {
+			p.fatalf("two of %d Creates of one id at once succeeded", racers)
+		}
+		created[n] = true
+	}
+	for n := range turn.Load() {
+		if !created[n] && o.unknown.Load() == 0 {
+			p.fatalf("of %d Creates of one id at once, none succeeded", racers)
+		}
+		p.store.Delete(p.Context(), fmt.Sprint(prefix, n))
+	}
+}
+
+// updateRace lets all update one record, each from the state that it has just read.
+// The states are numbered.
+func updateRace(p *probe) {
+	handles := p.handles()
+	id := newID()
+	p.mustCreate(id, record("0", "", time.Hour))
+	var number atomic.Int64
+	var o outcomes
+	var wins [racers][]string // the states that were replaced
+	end := time.Now().Add(p.suite.budget())
+	together(racers, func(i int) {
+		store := handles[i%len(handles)]
+		for time.Now().Before(end) {
+			was, err := store.Get(p.Context(), id)
+			if err != nil {
+				continue
+			}
+			rec := record(strconv.FormatInt(number.Add(1), 10), "", time.Hour)
+			_, err = store.Update(p.Context(), id, at(was.Version, rec))
+			o.add(p, err, tokensession.ErrConflict)
+			if err == nil {
+				wins[i] = append(wins[i], string(was.Data))
+			}
+		}
+	})
+	replaced := make(map[string]bool)
+	for _, state := range slices.Concat(wins[:]...) {
+		if replaced[state] {
+			p.fatalf("two of %d Updates from one Version at once succeeded", racers)
+		}
+		replaced[state] = true
+	}
+	if o.lost.Load() > 0 && o.won.Load() == 0 && o.unknown.Load() == 0 {
+		p.fatalf("%d Updates from Versions that Get had just given failed, and none succeeded", o.lost.Load())
+	}
+}
+
+// onceIncrements counts in a record with Get and Update, from several goroutines. What it
+// shows in the end is how many Updates succeeded.
+func onceIncrements(p *probe) {
+	handles := p.handles()
+	id := newID()
+	p.mustCreate(id, record("0", "", time.Hour))
+	var o outcomes
+	end := time.Now().Add(p.suite.budget())
+	together(4, func(i int) {
+		store := handles[i%len(handles)]
+		for time.Now().Before(end) {
+			rec, err := store.Get(p.Context(), id)
+			if err != nil {
+				continue
+			}
+			n, err := strconv.Atoi(string(rec.Data))
+			if err != nil {
+				p.errorf("Get gave %s: no Update wrote this", show(rec))
+				return
+			}
+			rec.Data, rec.TTL = strconv.AppendInt(nil, int64(n)+1, 10), time.Hour
+			_, err = store.Update(p.Context(), id, rec)
+			o.add(p, err, tokensession.ErrConflict)
+		}
+	})
+	n, _ := strconv.Atoi(string(p.mustGet(id).Data))
+	if won := int(o.won.Load()); n < won || n > won+int(o.unknown.Load()) {
+		p.fatalf("%d Updates that each add 1 succeeded, %d ended unknown, and the sum is %d", won, o.unknown.Load(), n)
+	}
+}
+
+// onceChain goes from one Version to the next without a Get. After each step the
+// record is what the last one made of it, and the one before it is past.
+func onceChain(p *probe) {
+	id := newID()
+	v := p.mustCreate(id, record("0", "", time.Hour))
+	for i := 1; i <= 50; i++ {
+		rec := record(strconv.Itoa(i), "", time.Hour)
+		next := p.mustUpdate(id, at(v, rec))
+		p.wantRecord(id, rec)
+		_, err := p.update(id, at(v, record("again", "", time.Hour)))
+		p.want(tokensession.ErrConflict, err, "the same Update again")
+		p.wantRecord(id, rec)
+		v = next
+	}
+}
+
+// write is one write to the record of id in store, from Version v. It returns the Version
+// to go on from.
+type write func(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error)
+
+func (p *probe) rewrite(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error) {
+	return store.Update(p.Context(), id, at(v, record("data", "owner", time.Hour)))
+}
+
+func (p *probe) prolong(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error) {
+	return v, store.Touch(p.Context(), id, time.Hour)
+}
+
+// neverBack removes a record while it is written again and again, until that fails or was
+// tried once more after the removal. In the end no record is there.
+func (p *probe) neverBack(name string, write write, remove func(id string) error) {
+	handles := p.handles()
+	p.rounds(func() {
+		id := newID()
+		v := p.mustCreate(id, record("data", "owner", time.Hour))
+		var removed atomic.Bool
+		var failed error
+		together(2, func(i int) {
+			if i == 0 {
+				failed = remove(id)
+				removed.Store(true)
+				return
+			}
+			for last, err := false, error(nil); err == nil && !last; {
+				last = removed.Load()
+				if v, err = write(handles[len(handles)-1], id, v); errors.Is(err, tokensession.ErrConflict) {
+					p.errorf("%s that nothing competes with but a removal: %v", name, err)
+				}
+			}
+		})
+		if known(failed) {
+			p.fatalf("to remove a record while it is written: %v", failed)
+		}
+		if _, err := p.store.Get(p.Context(), id); err == nil && failed == nil {
+			p.fatalf("%s in flight brought back a record that was removed", name)
+		}
+	})
+}
+
+func deleteBesideUpdate(p *probe) {
+	p.neverBack("Update", p.rewrite, func(id string) error { return p.store.Delete(p.Context(), id) })
+}
+
+func deleteBesideTouch(p *probe) {
+	p.neverBack("Touch", p.prolong, func(id string) error { return p.store.Delete(p.Context(), id) })
+}
+
+func clearBesideUpdate(p *probe) {
+	capability[tokensession.Clearer](p)
+	p.neverBack("Update", p.rewrite, func(string) error {
+		clearer, _ := tokensession.As[tokensession.Clearer](p.store)
+		return clearer.Clear(p.Context())
+	})
+}
+
+func deleteOwnerBesideUpdate(p *probe) {
+	capability[tokensession.OwnerIndex](p)
+	p.neverBack("Update", p.rewrite, func(string) error {
+		index, _ := tokensession.As[tokensession.OwnerIndex](p.store)
+		n, err := index.DeleteOwner(p.Context(), "owner")
+		if err == nil && n != 1 {
+			p.errorf("DeleteOwner = %d while the owner's only record was updated, want 1", n)
+		}
+		return err
+	})
+}
+
+// touchBesideUpdate touches a record without a pause while it is updated. Touch takes
+// back no Update, and makes none fail.
+func touchBesideUpdate(p *probe) {
+	handles := p.handles()
+	id := newID()
+	v := p.mustCreate(id, record("0", "", time.Hour))
+	var over atomic.Bool
+	var touchers sync.WaitGroup
+	touchers.Go(func() {
+		for !over.Load() {
+			if err := handles[len(handles)-1].Touch(p.Context(), id, time.Hour); known(err) {
+				p.errorf("Touch beside Updates: %v", err)
+				return
+			}
+		}
+	})
+	defer touchers.Wait()
+	defer over.Store(true)
+	n := 0
+	p.rounds(func() {
+		n++
+		rec := record(strconv.Itoa(n), "", time.Hour)
+		v = p.mustUpdate(id, at(v, rec))
+		p.wantRecord(id, rec)
+	})
+}

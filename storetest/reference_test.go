@@ -1,0 +1,363 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// server is what the stores of several namespaces keep their records in.
+type server struct {
+	mu      sync.Mutex
+	records map[string]*row
+	made    int // how many Versions were made
+}
+
+// row is a record on the server.
+type row struct {
+	space, id string
+	data      []byte
+	owner     string
+	indexed   string // the owner it is found by
+	version   tokensession.Version
+	until     time.Time // the zero Time: for ever
+}
+
+// habits are what a store decides on its way. Broken stores have bad ones.
+type habits struct {
+	check    func(context.Context, string, *tokensession.Record) error
+	key      func(space, id string) string
+	inSpace  func(r *row, space string) bool
+	until    func(now time.Time, ttl time.Duration) time.Time
+	dead     func(op string, until, now time.Time) bool
+	take     func(op string, held, data []byte) []byte // what is kept of Data
+	give     func([]byte) []byte                       // what is shown of it
+	version  func(s *reference, r *row, rec tokensession.Record) tokensession.Version
+	window   func(op string, mu *sync.Mutex) // between a look and what depends on it
+	index    func(r *row, created bool) string
+	notFound func(id string) error
+	limit    int
+}
+
+func goodHabits() habits {
+	return habits{
+		check:   tokensession.Check,
+		key:     func(space, id string) string { return space + "\x00" + id },
+		inSpace: func(r *row, space string) bool { return r.space == space },
+		until: func(now time.Time, ttl time.Duration) time.Time {
+			if ttl == tokensession.Forever {
+				return time.Time{}
+			}
+			return now.Add(ttl)
+		},
+		dead: func(_ string, until, now time.Time) bool { return !until.IsZero() && !now.Before(until) },
+		take: func(_ string, _, data []byte) []byte { return bytes.Clone(data) },
+		give: bytes.Clone,
+		version: func(s *reference, _ *row, _ tokensession.Record) tokensession.Version {
+			return tokensession.Version(fmt.Sprintf("v%d", s.made))
+		},
+		window:   func(string, *sync.Mutex) {},
+		index:    func(r *row, _ bool) string { return r.owner },
+		notFound: func(string) error { return tokensession.ErrNotFound },
+		limit:    1 << 20,
+	}
+}
+
+// reference is a Store that keeps all the rules, with all the capabilities, written to
+// be broken.
+type reference struct {
+	*server
+	habits
+	space  string
+	closed atomic.Bool
+}
+
+func newReference(srv *server, space string) *reference {
+	return &reference{server: srv, habits: goodHabits(), space: space}
+}
+
+func newServer() *server { return &server{records: make(map[string]*row)} }
+
+// begin is what every method does first. It locks the server unless it fails.
+func (s *reference) begin(ctx context.Context, id string, rec *tokensession.Record) error {
+	if err := s.check(ctx, id, rec); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return tokensession.ErrClosed
+	}
+	s.mu.Lock()
+	return nil
+}
+
+// find returns the live row of id, or nil.
+func (s *reference) find(op, id string) *row {
+	r := s.records[s.key(s.space, id)]
+	if r == nil || s.dead(op, r.until, time.Now()) {
+		return nil
+	}
+	return r
+}
+
+// put makes r what rec says.
+func (s *reference) put(op string, r *row, rec tokensession.Record) tokensession.Version {
+	s.made++
+	r.version = s.version(s, r, rec)
+	r.data, r.owner, r.until = s.take(op, r.data, rec.Data), rec.Owner, s.habits.until(time.Now(), rec.TTL)
+	r.indexed = s.index(r, op == "Create")
+	s.records[s.key(s.space, r.id)] = r
+	return r.version
+}
+
+func (s *reference) record(r *row) tokensession.Record {
+	ttl := tokensession.Forever
+	if !r.until.IsZero() {
+		ttl = max(1, time.Until(r.until))
+	}
+	return tokensession.Record{Data: s.give(r.data), Owner: r.owner, Version: r.version, TTL: ttl}
+}
+
+func (s *reference) Get(ctx context.Context, id string) (tokensession.Record, error) {
+	if err := s.begin(ctx, id, nil); err != nil {
+		return tokensession.Record{}, err
+	}
+	defer s.mu.Unlock()
+	r := s.find("Get", id)
+	if r == nil {
+		return tokensession.Record{}, s.notFound(id)
+	}
+	return s.record(r), nil
+}
+
+func (s *reference) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if err := s.begin(ctx, id, &rec); err != nil {
+		return "", err
+	}
+	defer s.mu.Unlock()
+	if len(rec.Data) > s.limit {
+		return "", tokensession.ErrTooLarge
+	}
+	if s.find("Create", id) != nil {
+		return "", tokensession.ErrExists
+	}
+	s.window("Create", &s.mu)
+	return s.put("Create", &row{space: s.space, id: id}, rec), nil
+}
+
+func (s *reference) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if err := s.begin(ctx, id, &rec); err != nil {
+		return "", err
+	}
+	defer s.mu.Unlock()
+	if len(rec.Data) > s.limit {
+		return "", tokensession.ErrTooLarge
+	}
+	r := s.find("Update", id)
+	if r == nil {
+		return "", s.notFound(id)
+	}
+	if r.version != rec.Version {
+		return "", tokensession.ErrConflict
+	}
+	s.window("Update", &s.mu)
+	return s.put("Update", r, rec), nil
+}
+
+func (s *reference) Touch(ctx context.Context, id string, ttl time.Duration) error {
+	rec := tokensession.Record{TTL: ttl}
+	if err := s.begin(ctx, id, &rec); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	r := s.find("Touch", id)
+	if r == nil {
+		return s.notFound(id)
+	}
+	r.until = s.habits.until(time.Now(), rec.TTL)
+	return nil
+}
+
+func (s *reference) Delete(ctx context.Context, id string) error {
+	if err := s.begin(ctx, id, nil); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	delete(s.records, s.key(s.space, id))
+	return nil
+}
+
+// anyID stands in where a method is about no record.
+const anyID = "any"
+
+// selected returns what is shown to op of the live rows that want accepts.
+func (s *reference) selected(op string, want func(*row) bool) (list []tokensession.Entry) {
+	for _, r := range s.records {
+		if s.inSpace(r, s.space) && want(r) && !s.dead(op, r.until, time.Now()) {
+			list = append(list, tokensession.Entry{ID: r.id, Record: s.record(r)})
+		}
+	}
+	return list
+}
+
+func everyone(*row) bool { return true }
+
+func (s *reference) of(owner string) func(*row) bool {
+	return func(r *row) bool { return r.indexed == owner }
+}
+
+func (s *reference) Len(ctx context.Context) (int, error) {
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	return len(s.selected("Len", everyone)), nil
+}
+
+func (s *reference) Clear(ctx context.Context) error {
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	for key, r := range s.records {
+		if s.inSpace(r, s.space) {
+			delete(s.records, key)
+		}
+	}
+	return nil
+}
+
+func (s *reference) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
+	return s.walk(func() ([]tokensession.Entry, error) {
+		if err := s.begin(ctx, anyID, nil); err != nil {
+			return nil, err
+		}
+		defer s.mu.Unlock()
+		return s.selected("All", everyone), nil
+	})
+}
+
+func (s *reference) ByOwner(ctx context.Context, owner string) iter.Seq2[tokensession.Entry, error] {
+	return s.walk(func() ([]tokensession.Entry, error) {
+		if err := tokensession.CheckOwner(ctx, owner); err != nil {
+			return nil, err
+		}
+		if err := s.begin(ctx, anyID, nil); err != nil {
+			return nil, err
+		}
+		defer s.mu.Unlock()
+		return s.selected("ByOwner", s.of(owner)), nil
+	})
+}
+
+func (s *reference) walk(list func() ([]tokensession.Entry, error)) iter.Seq2[tokensession.Entry, error] {
+	return func(yield func(tokensession.Entry, error) bool) {
+		entries, err := list()
+		if err != nil {
+			yield(tokensession.Entry{}, err)
+		}
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *reference) DeleteOwner(ctx context.Context, owner string) (int, error) {
+	if err := tokensession.CheckOwner(ctx, owner); err != nil {
+		return 0, err
+	}
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	list := s.selected("DeleteOwner", s.of(owner))
+	for _, e := range list {
+		delete(s.records, s.key(s.space, e.ID))
+	}
+	return len(list), nil
+}
+
+func (s *reference) Ping(ctx context.Context) error {
+	if err := s.begin(ctx, anyID, nil); err != nil {
+		return err
+	}
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *reference) Close() error {
+	s.closed.Store(true)
+	return nil
+}
+
+// suite is a Suite for references that have been through spoil.
+func suite(spoil func(*reference) tokensession.Store) Suite {
+	fresh := func(srv *server, space string) tokensession.Store { return spoil(newReference(srv, space)) }
+	return Suite{
+		New: func(testing.TB) tokensession.Store { return fresh(newServer(), "") },
+		Namespaces: func(_ testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
+			srv := newServer()
+			return fresh(srv, a), fresh(srv, b)
+		},
+		Reopen: func(testing.TB) func() tokensession.Store {
+			srv := newServer()
+			return func() tokensession.Store { return fresh(srv, "") }
+		},
+		InProcess: true,
+		TooLarge:  1<<20 + 1,
+	}
+}
+
+func healthy(s *reference) tokensession.Store { return s }
+
+func TestReference(t *testing.T) {
+	suite(healthy).Run(t)
+}
+
+// TestReferenceShared uses two handles, and the clock on the wall.
+func TestReferenceShared(t *testing.T) {
+	s := suite(healthy)
+	s.InProcess, s.Shared, s.Budget = false, true, 50*time.Millisecond
+	s.Run(t)
+}
+
+// bare has no capability.
+type bare struct{ tokensession.Store }
+
+// TestSkips wants what a store cannot do to be skipped, and said.
+func TestSkips(t *testing.T) {
+	s := Suite{
+		New:    func(testing.TB) tokensession.Store { return bare{newReference(newServer(), "")} },
+		Budget: time.Millisecond,
+	}
+	skipped := make(map[string]bool)
+	for i := range rules {
+		for _, c := range rules[i].checks {
+			rec := s.examine(t, &rules[i], c)
+			if rec.failed {
+				t.Errorf("%s/%s failed: %s", rules[i].name, c.name, rec.lines)
+			}
+			if rec.skipped {
+				skipped[rules[i].name] = true
+			}
+			if rec.skipped && strings.TrimSpace(strings.Join(rec.lines, "")) == "" {
+				t.Errorf("%s/%s does not say why it is skipped", rules[i].name, c.name)
+			}
+		}
+	}
+	for _, name := range []string{"Rule02_Data", "Rule04_TTL", "Rule08_Versions", "Rule17_Namespaces", "Rule18_Close",
+		"Counter", "Clearer", "Lister", "OwnerIndex", "Pinger"} {
+		if !skipped[name] {
+			t.Errorf("nothing of %s is skipped", name)
+		}
+	}
+}

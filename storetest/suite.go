@@ -1,0 +1,129 @@
+// Package storetest proves that a [tokensession.Store] keeps its contract.
+//
+// The author of a driver writes one test:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Suite{
+//			New:       func(tb testing.TB) tokensession.Store { return memory.New(nil) },
+//			InProcess: true,
+//		}.Run(t)
+//	}
+//
+// It has a subtest for each rule that stands on [tokensession.Store], under its
+// number, and for each capability: Rule07_Update, Lister. Below these are the
+// checks, so that -run TestStore/Rule07 and -run TestStore/Rule07/one_winner find
+// what one works on. A failure shows what was seen, the calls that led to it and
+// the text of the rule. What cannot be checked on a store, because it lacks a
+// capability or a field of the Suite is not set, is skipped and says why.
+//
+// # What it assumes
+//
+// Every check has a store of its own, which New makes. Checks run one after the
+// other. Where stores share a server, New gives each a namespace of its own, which
+// nothing else uses. The clocks of server and machine run at the same rate; they
+// need not show the same time.
+//
+// Time is judged by readings around the calls. A slow machine therefore makes the
+// suite see less and never makes it fail. Where the store runs in this process
+// (InProcess), the checks that wait turn its clock with [testing/synctest], and take
+// no time at all.
+//
+// Races have a budget of time and not a number of rounds: a fast store is tried more
+// often.
+//
+// # What it cannot see
+//
+// To pass means that no counterexample was found. What needs a server that stalls, dies or
+// fails over is not tried here: of rules 12 to 14 the suite sees what a context that
+// ends in the middle of a call brings to light, of rule 8 what a restart of the
+// application does.
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokensession/tokensession"
+)
+
+// Suite describes a store to the checks. Only New is required.
+type Suite struct {
+	// New returns a new and empty store. The suite closes it if it is an
+	// [io.Closer]; for what else is to be cleaned up, New calls tb.Cleanup, and the
+	// suite runs that after each check. New may call tb.Skip and tb.Fatal.
+	New func(tb testing.TB) tokensession.Store
+
+	// InProcess says that the store runs in this process alone, in memory or on
+	// a local disk, and that its clock is [time.Now]. It must be able to live in a
+	// bubble of [testing/synctest]: New makes all that it waits for, goroutines,
+	// channels and timers.
+	InProcess bool
+
+	// Granularity is how long after the end of its TTL a record may still be seen
+	// (rule 11), and by how much the TTL that Get returns may be longer than the
+	// truth. 0 is exact.
+	Granularity time.Duration
+
+	// TooLarge is a length of Data that the store refuses (rule 2); 0 if there is
+	// none that a test can afford.
+	TooLarge int
+
+	// Repeats says that All and ByOwner may show a record twice.
+	Repeats bool
+
+	// Namespaces returns two empty stores on one server, in the namespaces called a
+	// and b: prefixes, tables, buckets (rule 17). The suite chooses names that a
+	// careless encoding mixes up. They come again in every check: where the server stays,
+	// what tells one call from the next is put in front of both names. A name that
+	// the driver refuses by its documentation is a reason for tb.Skip. Nil: no other
+	// store can reach this one's backend.
+	Namespaces func(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store)
+
+	// Reopen returns a function that opens one and the same store each time it is
+	// called, and finds it empty at first. The suite closes one before it
+	// opens the next, as a restart of the application does (rule 8), unless Shared is
+	// set. Nil: the records do not outlive the store.
+	Reopen func(tb testing.TB) (open func() tokensession.Store)
+
+	// Shared says that what Reopen opens can be open several times, as by
+	// several processes. The races then use two handles.
+	Shared bool
+
+	// Budget is the time that each race takes; 0 is 150 ms.
+	Budget time.Duration
+
+	// hangs is what patience returns, where a test of the suite wants it shorter.
+	hangs time.Duration
+}
+
+// Run checks every rule and every capability, each in a subtest of t.
+func (s Suite) Run(t *testing.T) {
+	if s.New == nil {
+		t.Fatal("storetest: Suite.New is nil")
+	}
+	for i := range rules {
+		t.Run(rules[i].name, func(t *testing.T) {
+			for _, c := range rules[i].checks {
+				t.Run(c.name, func(t *testing.T) {
+					s.examine(t, &rules[i], c).replay(t)
+				})
+			}
+		})
+	}
+}
+
+func (s Suite) budget() time.Duration {
+	if s.Budget > 0 {
+		return s.Budget
+	}
+	return 150 * time.Millisecond
+}
+
+// patience is how long a call that has nothing to wait for may take until the suite says
+// that it hangs.
+func (s Suite) patience() time.Duration {
+	if s.hangs > 0 {
+		return s.hangs
+	}
+	return 10 * time.Second
+}
