@@ -264,7 +264,7 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 		}
 	}
 	needed := ch.renew || s.mustStore()
-	if !needed && s.m.flat && equalValues(data, &s.value) {
+	if !needed && s.m.flat && any(*data) == any(s.value) {
 		return nil, nil
 	}
 	payload, err := s.m.encode(data)
