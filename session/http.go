@@ -23,6 +23,7 @@ type visit[T any] struct {
 	cookies int       // how many Set-Cookie headers were there before the handler
 	sent    atomic.Bool
 	err     error // why the response was replaced
+	touched bool  // or it was tried
 }
 
 func (v *visit[T]) init(m *Manager[T]) {
@@ -186,7 +187,7 @@ func (v *visit[T]) autosave() error {
 	case err != nil:
 	case w != nil:
 		err = s.detached(v.r.Context(), func(ctx context.Context) error { return s.land(ctx, change[T]{}, w) })
-	case s.touchDue():
+	case !v.touched && s.touchDue():
 		v.touch()
 	}
 	if err == nil {
@@ -209,6 +210,7 @@ func (v *visit[T]) autosave() error {
 // again, and there is most of the timeout left for it. So that is no reason to refuse
 // this one.
 func (v *visit[T]) touch() {
+	v.touched = true
 	err := v.state.detached(v.r.Context(), v.state.touch)
 	if err != nil && !errors.Is(err, ErrGone) {
 		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))

@@ -106,6 +106,9 @@ func TestStoreThatFails(t *testing.T) {
 						t.Errorf("log without %q:\n%s", tt.openLog, a.log)
 					}
 
+					if calls := a.store.calls(); tt.fail == "Touch" && !strings.Contains(calls, "Touch:1") {
+						t.Errorf("tried more than once: %s", calls)
+					}
 					a.store.set(nil, nil)
 					if data, owner, ok := a.stored(t, token); !ok || data.Views != 1 || owner != "bob" {
 						t.Errorf("the session, afterwards: %v %+v, owner %q", ok, data, owner)

@@ -116,8 +116,9 @@ const maxCookieAge = 400 * 24 * time.Hour
 // Cookie carries the token in a cookie. Its Max-Age is what is left of the
 // session's Lifetime. A request that is not GET, HEAD or OPTIONS, comes from
 // another origin and carries the cookie is answered with 403, unless the origin is
-// trusted. Cookie panics if browsers would refuse the cookie, or an origin is
-// malformed.
+// trusted. One without the cookie is not: a form to log in is better put behind an
+// [http.CrossOriginProtection] as well. Cookie panics if browsers would refuse the
+// cookie, or an origin is malformed.
 func Cookie(o CookieOptions) Transport {
 	t := &cookie{
 		attributes: http.Cookie{
