@@ -2,8 +2,10 @@ package session
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Codec turns the Data of a session into bytes and back. It is used by many
@@ -26,6 +28,27 @@ type jsonCodec[T any] struct{}
 
 func (jsonCodec[T]) Encode(v *T) ([]byte, error)    { return json.Marshal(v) }
 func (jsonCodec[T]) Decode(data []byte, v *T) error { return json.Unmarshal(data, v) }
+
+// codecError is a failure of the codec. Its text shows nothing of Data, which the
+// codec's own may quote.
+type codecError struct {
+	op  string // encode or decode
+	err error
+}
+
+func (e *codecError) Error() string {
+	text := "the codec cannot " + e.op + " Data: "
+	if syntax, ok := errors.AsType[*json.SyntaxError](e.err); ok {
+		return text + fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
+	}
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](e.err); ok {
+		kind, _, _ := strings.Cut(mismatch.Value, " ") // of "number 1.5", say
+		return text + fmt.Sprintf("a %s in field %q, which is of type %v", kind, mismatch.Field, mismatch.Type)
+	}
+	return text + fmt.Sprintf("%T", e.err)
+}
+
+func (e *codecError) Unwrap() error { return e.err }
 
 // checkJSON finds a type of which JSON would store nothing, the commonest mistake
 // with a new type.

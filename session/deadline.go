@@ -14,9 +14,10 @@ type deadline struct {
 	detached        bool
 	at              time.Time
 
-	mu    sync.Mutex
-	timed context.Context // the parent with a timer, once Done was called
-	stop  context.CancelFunc
+	mu       sync.Mutex
+	released bool
+	timed    context.Context // the parent with a timer, once Done was called
+	stop     context.CancelFunc
 }
 
 // start makes d what [context.WithTimeout] of parent is. The caller calls release.
@@ -36,12 +37,21 @@ func (d *deadline) startDetached(parent context.Context, now time.Time, timeout 
 func (d *deadline) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.released = true
 	if d.stop != nil {
 		d.stop()
 	}
 }
 
 func (d *deadline) Deadline() (time.Time, bool) { return d.at, true }
+
+// Value hides the parent's end from what package context looks for in it.
+func (d *deadline) Value(key any) any {
+	if d.detached {
+		return context.WithoutCancel(d.Context).Value(key)
+	}
+	return d.Context.Value(key)
+}
 
 func (d *deadline) Done() <-chan struct{} {
 	d.mu.Lock()
@@ -52,16 +62,22 @@ func (d *deadline) Done() <-chan struct{} {
 			parent = context.WithoutCancel(parent)
 		}
 		d.timed, d.stop = context.WithDeadline(parent, d.at)
+		if d.released {
+			d.stop()
+		}
 	}
 	return d.timed.Done()
 }
 
 func (d *deadline) Err() error {
 	d.mu.Lock()
-	timed := d.timed
+	timed, released := d.timed, d.released
 	d.mu.Unlock()
 	if timed != nil {
 		return timed.Err()
+	}
+	if released {
+		return context.Canceled
 	}
 	if !d.detached {
 		if err := d.Context.Err(); err != nil {

@@ -42,6 +42,10 @@ func (v *visit[T]) init(m *Manager[T]) {
 // thing until something is saved. A panic that leaves next saves nothing. A Handler
 // of the same manager inside another does nothing.
 //
+// Put [http.TimeoutHandler] around this Handler and not inside: a handler that it has
+// given up goes on using the session while that is being saved. A hijacked connection
+// gets no header from here: whoever hijacks with a new session sends its Token himself.
+//
 // A response that carries a token has "Cache-Control: no-store"; one for which Get
 // was called has a Vary of the request headers that the token comes in.
 func (m *Manager[T]) Handler(next http.Handler) http.Handler {
@@ -154,12 +158,16 @@ func (v *visit[T]) settle(h http.Header) error {
 	s := &v.state
 	s.op.Lock()
 	defer s.op.Unlock()
-	defer v.sent.Store(true)
-	if err := v.autosave(); err != nil {
-		return err
+	s.mu.Lock()
+	s.settling = true // a Token that is asked for now may come too late
+	s.mu.Unlock()
+	err := v.autosave()
+	if err != nil {
+		v.takeBack(h)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	v.sent.Store(true)
 	switch {
 	case s.sendToken:
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
@@ -168,7 +176,7 @@ func (v *visit[T]) settle(h http.Header) error {
 		v.via.clear(h)
 		h.Set("Cache-Control", "no-store")
 	}
-	return nil
+	return err
 }
 
 // autosave stores what changed. An error is one that the client has to know of. The
@@ -224,7 +232,11 @@ func (v *visit[T]) fail(err error) {
 	} else {
 		v.m.opts.Logger.Error("session: the request is answered with an error", "error", err)
 	}
-	h := v.Header()
+	v.m.opts.OnError(v.ResponseWriter, v.r, err)
+}
+
+// takeBack removes the headers that belong to a response which does not go out.
+func (v *visit[T]) takeBack(h http.Header) {
 	for name := range h {
 		if describesContent(name) {
 			delete(h, name)
@@ -233,7 +245,6 @@ func (v *visit[T]) fail(err error) {
 	if set := h["Set-Cookie"]; len(set) > v.cookies {
 		h["Set-Cookie"] = set[:v.cookies]
 	}
-	v.m.opts.OnError(v.ResponseWriter, v.r, err)
 }
 
 // describesContent reports whether a header is about the content of a response that
@@ -248,15 +259,19 @@ func describesContent(name string) bool {
 
 // statusOf is how the default OnError answers.
 func statusOf(err error) int {
+	if errors.Is(err, tokensession.ErrConflict) {
+		return http.StatusConflict
+	}
 	for _, ours := range []error{
-		errCodec, ErrHeaderSent, tokensession.ErrTooLarge, tokensession.ErrInvalidOwner,
+		ErrHeaderSent, errRecord, tokensession.ErrCorrupt,
+		tokensession.ErrTooLarge, tokensession.ErrInvalidOwner, tokensession.ErrInvalidTTL,
 	} {
 		if errors.Is(err, ours) {
 			return http.StatusInternalServerError
 		}
 	}
-	if errors.Is(err, tokensession.ErrConflict) {
-		return http.StatusConflict
+	if errors.As(err, new(*codecError)) || errors.As(err, new(mergeError)) {
+		return http.StatusInternalServerError
 	}
 	return http.StatusServiceUnavailable
 }

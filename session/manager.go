@@ -15,7 +15,8 @@ import (
 
 var (
 	// ErrGone says that the session is over: somebody ended or renewed it, its owner
-	// changed, or it has expired. Nothing that this request changed is stored.
+	// changed, or it has expired. What this request changed since its last save is not
+	// stored.
 	ErrGone = errors.New("the session is gone")
 
 	// ErrHeaderSent says that a token can no longer reach the client, because the
@@ -31,7 +32,8 @@ var (
 type Options[T any] struct {
 	// Name keeps managers on one store apart, such as customers and staff: the
 	// tokens and owners of one mean nothing to another. It is up to 32 letters,
-	// digits, '-', '_' and '.'. Changing it ends all sessions.
+	// digits, '-', '_' and '.'. Changing it ends all sessions. Two managers that handle
+	// the same request need different header or cookie names too.
 	Name string
 
 	// Transport is how tokens travel: Header("X-Auth-Token") if nil.
@@ -70,14 +72,16 @@ type Options[T any] struct {
 	// fields of T or T itself, are merged singly. Everything else is one value:
 	// nested structs, slices, what a pointer points to, types with their own codec.
 	// What one request alone changed is taken; of what both changed, mine, and that
-	// is logged. To delete is to change; nil and empty are equal.
+	// is logged. To delete is to change; nil and empty are equal. To empty Data is to
+	// change all of it.
 	Merge func(base, mine, theirs *T) error
 
 	// OnError answers a request whose session cannot be read, or cannot be saved
 	// before the first byte of the response. The error is logged already. Nothing of
-	// the handler's response goes out: its Content-*, ETag, Last-Modified, Location
-	// and Set-Cookie headers are removed. If nil, the answer is 503 where the store
-	// did not answer, 409 where Merge was [Reject] and 500 otherwise.
+	// the handler's response goes out: its headers Content-* (but Content-Security-*),
+	// Accept-Ranges, ETag, Last-Modified, Location and Set-Cookie are removed. A token
+	// that is in force already is sent all the same. If nil, the answer is 503 where the
+	// store did not answer, 409 where Merge was [Reject] and 500 otherwise.
 	OnError func(http.ResponseWriter, *http.Request, error)
 
 	// FailOpen lets requests go on when the store does not answer: with an empty
@@ -85,8 +89,8 @@ type Options[T any] struct {
 	// but without the change. Both are logged. The client keeps its token.
 	FailOpen bool
 
-	// Logger is slog.Default() if nil. Sessions are logged by ID; no token, secret
-	// or Data is.
+	// Logger is what slog.Default() is when New is called, if nil. Sessions are logged
+	// by ID; no token, secret or Data is.
 	Logger *slog.Logger
 }
 
@@ -289,7 +293,8 @@ func (m *Manager[T]) timeLeft(created int64, now time.Time) time.Duration {
 	if m.opts.Lifetime == tokensession.Forever {
 		return tokensession.Forever
 	}
-	return m.opts.Lifetime - time.Duration(now.UnixNano()-created*int64(time.Millisecond))
+	used := time.Duration(now.UnixNano() - created*int64(time.Millisecond))
+	return m.opts.Lifetime - max(used, 0) // another machine's clock may be ahead
 }
 
 // ttl is how long a session lives from now if it is not used again.
@@ -320,7 +325,7 @@ func (m *Manager[T]) unscoped(owner string) (string, bool) {
 func (m *Manager[T]) encode(v *T) ([]byte, error) {
 	b, err := m.opts.Codec.Encode(v)
 	if err != nil {
-		return nil, fmt.Errorf("%w: cannot encode Data: %w", errCodec, err)
+		return nil, &codecError{"encode", err}
 	}
 	return b, nil
 }
@@ -329,13 +334,10 @@ func (m *Manager[T]) encode(v *T) ([]byte, error) {
 func (m *Manager[T]) decode(payload []byte) (*T, error) {
 	v := new(T)
 	if err := m.opts.Codec.Decode(payload, v); err != nil {
-		return nil, fmt.Errorf("%w: cannot decode Data: %w", errCodec, err)
+		return nil, &codecError{"decode", err}
 	}
 	return v, nil
 }
-
-// errCodec marks failures that are the codec's, so not the store's.
-var errCodec = errors.New("codec")
 
 // clone copies a value so that nothing is shared.
 func (m *Manager[T]) clone(v *T) (*T, error) {

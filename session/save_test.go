@@ -120,6 +120,7 @@ func TestMergedAsInSomeOrder(t *testing.T) {
 		}, false},
 		{"entry deleted", func(ctx context.Context, s *session.Session[account]) { delete(s.Data.Cart, "b") }, false},
 		{"map emptied", func(ctx context.Context, s *session.Session[account]) { clear(s.Data.Cart) }, false},
+		{"two fields", func(ctx context.Context, s *session.Session[account]) { s.Data.Name, s.Data.Role = "root", "owner" }, false},
 		{"slice", func(ctx context.Context, s *session.Session[account]) { s.Data.Tags = []string{"u"} }, false},
 		{"count", func(ctx context.Context, s *session.Session[account]) {
 			s.Update(ctx, func(d *account) error { d.Views++; return nil })

@@ -24,7 +24,11 @@ type Session[T any] struct {
 	// Where two requests change it at the same time, the later save merges: fields
 	// and map entries that one of them changed are kept from both (see
 	// Options.Merge). A field that both set has the later value. So a counter, or an
-	// append to a slice, needs [Session.Update], which no concurrent request undoes.
+	// append to a slice, needs [Session.Update], which no concurrent request undoes;
+	// and fields that only make sense together belong in one nested struct.
+	//
+	// A save that merges, and every Update, puts a new value here: do not hold on to
+	// a map or a slice of the old one, or to what the codec leaves out.
 	Data T
 
 	handle[T]
@@ -62,7 +66,8 @@ func (s *Session[T]) ID() string {
 func (s *Session[T]) Token() string {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
-	if s.s.over != nil || !s.s.stored && s.s.headerSent() {
+	tooLate := s.s.headerSent() || s.s.settling && !s.s.begun
+	if s.s.over != nil || !s.s.stored && tooLate {
 		return ""
 	}
 	s.s.begun = true
@@ -87,13 +92,14 @@ func (s *Session[T]) Owner() string {
 // An owner is valid UTF-8 without NUL, of up to 256 bytes less the manager's Name
 // and one more; the save refuses another with [tokensession.ErrInvalidOwner].
 //
-// At a login call Reset first. A request that sets the owner saves its Data whole,
-// without merging; requests that run at the same time and loaded the session before
-// get ErrGone.
+// At a login call Reset first. A request that changes the owner saves its Data whole,
+// without merging, and Update runs its function on that; requests that run at the same
+// time and loaded the session before get ErrGone.
 func (s *Session[T]) SetOwner(owner string) {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
-	s.s.owner, s.s.ownerSet, s.s.begun = owner, true, true
+	s.s.owner, s.s.ownerSet = owner, owner != s.s.storedOwner
+	s.s.begun = s.s.begun || owner != ""
 }
 
 // Save stores the session now: a new one in any case, another if it changed.
@@ -116,9 +122,10 @@ func (s *Session[T]) Save(ctx context.Context) error {
 
 // Update changes Data by fn and stores it, together with what else was changed. If
 // another request was faster, fn runs again on what that one stored, until it lands:
-// so counters count and appends append. fn gets a copy of Data, does nothing but
-// change it, and must not call methods of the session that use the store. If it
-// returns an error, Update returns that, and nothing is stored.
+// so counters count and appends append. fn gets a copy of Data and does nothing but
+// change it: methods of the session that use the store, and writing to the response,
+// which saves the session, would wait for it for ever. If it returns an error, Update
+// returns that, and nothing is stored.
 //
 // The other errors are Save's.
 func (s *Session[T]) Update(ctx context.Context, fn func(*T) error) error {
@@ -129,7 +136,8 @@ func (s *Session[T]) Update(ctx context.Context, fn func(*T) error) error {
 }
 
 // Reload replaces Data and Owner by what is stored and forgets changes that were
-// not saved. It is ErrGone if the session is over. A new session becomes empty.
+// not saved. It is ErrGone if the session is over. The Data of a new session becomes
+// empty.
 func (s *Session[T]) Reload(ctx context.Context) error {
 	st := s.s
 	st.op.Lock()
@@ -175,7 +183,9 @@ func (s *Session[T]) Reset(ctx context.Context) error {
 // new session at once. The token has 32 to 128 characters (see MinTokenLength) of
 // visible ASCII that the Transport can carry, in another shape than the manager's
 // own; anything else is ErrInvalidToken. If a session has it already, it is
-// [tokensession.ErrExists]. After any error the old session is as it was.
+// [tokensession.ErrExists]. After any error the old session is as it was; if the store
+// did not answer, the token may be taken by the new one, and trying it again in this
+// request goes on with that.
 func (s *Session[T]) ResetToken(ctx context.Context, token string) error {
 	return s.s.exclusive(ctx, "reset token", func(ctx context.Context) error {
 		return s.s.resetToken(ctx, token)
@@ -183,11 +193,11 @@ func (s *Session[T]) ResetToken(ctx context.Context, token string) error {
 }
 
 // Renew gives the session a new token. With a grace of 0 the old one is dead at
-// once, and requests that came with it and are not done get ErrGone when they save.
-// It is meant for a change of privileges within a session. What else was changed is
-// stored with it. A new session is only stored: nobody knows its token. It is
-// ErrHeaderSent where the new token could not be sent, and wraps
-// [errors.ErrUnsupported] for any other grace.
+// once, and requests that came with it and are not done get ErrGone when they save,
+// though their Destroy and Reset still end the session. It is meant for a change of
+// privileges within a session. What else was changed is stored with it. A new session
+// is only stored: nobody knows its token. It is ErrHeaderSent where the new token could
+// not be sent, and wraps [errors.ErrUnsupported] for any other grace.
 func (s *Session[T]) Renew(ctx context.Context, grace time.Duration) error {
 	return s.s.exclusive(ctx, "renew", func(ctx context.Context) error {
 		if grace != 0 {

@@ -33,6 +33,7 @@ type state[T any] struct {
 	owner    string
 	ownerSet bool  // by this request
 	begun    bool  // to be stored even if empty
+	settling bool  // what the header will say is being decided
 	stored   bool  // in the store, as far as this request knows
 	over     error // not nil: why nothing can be saved any more
 
@@ -45,7 +46,9 @@ type state[T any] struct {
 	storedOwner string
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
-	tried       bool // a Create ended unknown
+	tried       bool       // a Create ended unknown
+	renewal     credential // of a Renew that ended unknown
+	unsure      *write[T]  // a ResetToken that ended unknown
 
 	// The contexts of what most requests do at most once: a place for them here
 	// spares the allocation.
@@ -149,7 +152,7 @@ func (s *state[T]) adopt(st *stored) {
 func (s *state[T]) decode() error {
 	if err := s.m.opts.Codec.Decode(s.base, &s.session.Data); err != nil {
 		s.session.Data = *new(T)
-		return fmt.Errorf("%w: cannot decode Data: %w", errCodec, err)
+		return &codecError{"decode", err}
 	}
 	s.remember(&s.session.Data)
 	return nil
@@ -194,6 +197,7 @@ func (s *state[T]) restart(cred credential) {
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
 	s.created, s.epoch, s.version, s.base, s.storedOwner = time.Now().UnixMilli(), 0, "", s.m.zero, ""
 	s.tried, s.sendToken, s.clearToken = false, false, false
+	s.renewal, s.unsure = credential{}, nil
 }
 
 func (s *state[T]) destroyed() {
@@ -211,6 +215,7 @@ type write[T any] struct {
 	payload []byte
 	cred    credential
 	epoch   uint64
+	created int64 // of ResetToken, whose session begins with this write
 	owner   string
 	record  tokensession.Record
 }
@@ -265,6 +270,7 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 	}
 	needed := ch.renew || s.mustStore()
 	if !needed && s.m.flat && any(*data) == any(s.value) {
+		s.session.Data = *data // apply may have undone what was not saved yet
 		return nil, nil
 	}
 	payload, err := s.m.encode(data)
@@ -272,8 +278,12 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 		return nil, err
 	}
 	if !needed {
-		if needed, err = s.differs(payload); err != nil || !needed {
+		if needed, err = s.differs(payload); err != nil {
 			return nil, err
+		}
+		if !needed {
+			s.session.Data = *data
+			return nil, nil
 		}
 	}
 	if !s.stored && s.headerSent() {
@@ -287,7 +297,10 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 	w.owner, w.cred = s.owner, *s.credential()
 	s.mu.Unlock()
 	if ch.renew {
-		w.cred, w.epoch = renewed(s.m.opts.Name, w.cred.id), s.epoch+1
+		w.epoch = s.epoch + 1
+		if w.cred = s.renewal; w.cred.id == "" {
+			w.cred = renewed(s.m.opts.Name, s.id())
+		}
 	}
 	if err := s.fill(w); err != nil {
 		return nil, err
@@ -349,6 +362,9 @@ func (s *state[T]) send(ctx context.Context, w *write[T]) (tokensession.Version,
 		s.end(ErrGone)
 		return "", ErrGone
 	}
+	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.epoch != s.epoch {
+		s.renewal = w.cred
+	}
 	return version, err
 }
 
@@ -363,7 +379,7 @@ func (s *state[T]) landed(w *write[T], version tokensession.Version) {
 	if !s.stored || w.epoch != s.epoch {
 		s.sendToken = true
 	}
-	s.cred, s.epoch, s.stored = w.cred, w.epoch, true
+	s.cred, s.epoch, s.stored, s.renewal = w.cred, w.epoch, true, credential{}
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
 	if s.owner == w.owner { // else it was set again meanwhile
@@ -377,7 +393,7 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	s.mu.Lock()
 	setsOwner := s.ownerSet
 	s.mu.Unlock()
-	theirs, err := s.m.read(ctx, &s.cred, time.Now())
+	theirs, err := s.readOwn(ctx)
 	if errors.Is(err, ErrGone) && errors.Is(cause, tokensession.ErrExists) {
 		return cause // another's record, or none any more
 	}
@@ -413,6 +429,24 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	return nil
 }
 
+// readOwn reads the session under its secret, or under that of a Renew whose answer
+// was lost: if that one opens it, the session has been renewed.
+func (s *state[T]) readOwn(ctx context.Context) (stored, error) {
+	st, err := s.m.read(ctx, &s.cred, time.Now())
+	if !errors.Is(err, ErrGone) || s.renewal.id == "" {
+		return st, err
+	}
+	st, err = s.m.read(ctx, &s.renewal, time.Now())
+	if err != nil {
+		return st, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cred, s.renewal, s.epoch, s.sendToken = s.renewal, credential{}, s.epoch+1, true
+	return st, nil
+}
+
+// merge makes Data what it is to be now that another request has stored theirs.
 func (s *state[T]) merge(theirs *T) error {
 	base, err := s.m.decode(s.base)
 	if err != nil {
@@ -422,17 +456,32 @@ func (s *state[T]) merge(theirs *T) error {
 	if err != nil {
 		return err
 	}
-	if s.m.opts.Merge != nil {
+	switch {
+	case equalValues(theirs, mine): // perhaps a write of this request, whose answer was lost
+		return nil
+	case s.m.opts.Merge != nil:
 		if err := s.m.opts.Merge(base, mine, theirs); err != nil {
-			return err
+			return mergeError{err}
 		}
-	} else if both := mergeFields(reflect.ValueOf(base).Elem(), reflect.ValueOf(mine).Elem(),
+	case equalValues(mine, new(T)) && !equalValues(base, new(T)): // emptied, of what others have set too
+	default:
+		s.mergeFields(base, mine, theirs)
+	}
+	s.session.Data = *mine
+	return nil
+}
+
+// mergeError marks what a Merge returned.
+type mergeError struct{ error }
+
+func (e mergeError) Unwrap() error { return e.error }
+
+func (s *state[T]) mergeFields(base, mine, theirs *T) {
+	if both := mergeFields(reflect.ValueOf(base).Elem(), reflect.ValueOf(mine).Elem(),
 		reflect.ValueOf(theirs).Elem(), "Data"); both != nil {
 		s.m.opts.Logger.Info("session: two requests changed the same fields; the later save stands",
 			"session", s.id(), "fields", both)
 	}
-	s.session.Data = *mine
-	return nil
 }
 
 // pause waits a little, more each time, once a write has lost several times, so
@@ -538,26 +587,48 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 	if s.over != nil && !errors.Is(s.over, ErrGone) {
 		return s.over
 	}
-	next := &write[T]{data: new(T), payload: s.m.zero, cred: appCredential(s.m.opts.Name, token)}
-	now := time.Now()
-	h := header{created: now.UnixMilli(), secret: next.cred.secret}
-	next.record = tokensession.Record{
-		Data: append(h.appendTo(nil), next.payload...),
-		TTL:  s.m.ttl(h.created, now),
-	}
-	version, err := s.m.store.Create(ctx, next.cred.id, next.record)
+	next, version, err := s.createWith(ctx, appCredential(s.m.opts.Name, token))
 	if err != nil {
 		return err
 	}
-	if err := s.deleteStored(ctx); err != nil {
-		if undo := s.m.store.Delete(ctx, next.cred.id); undo != nil {
-			s.m.opts.Logger.Error("session: a session that nobody has the token of is left to expire",
-				slog.String("session", next.cred.id), slog.Any("error", undo))
+	// Where the old session had the same token, it was gone already.
+	if next.cred.id != s.id() {
+		if err := s.deleteStored(ctx); err != nil {
+			if undo := s.m.store.Delete(ctx, next.cred.id); undo != nil {
+				s.m.opts.Logger.Error("session: an empty session with a token of the application's is left to expire",
+					slog.String("session", next.cred.id), slog.Any("error", undo))
+			}
+			return err
 		}
-		return err
 	}
 	s.restart(next.cred)
-	s.created = h.created
+	s.created, s.epoch = next.created, next.epoch
 	s.landed(next, version)
 	return nil
+}
+
+// createWith stores an empty session that cred opens. If an earlier try ended unknown
+// and has stored it, that is the answer.
+//
+// The same token makes the same id each time. The epoch is random, so that what a
+// request holds of an earlier session with this token is not taken for this one.
+func (s *state[T]) createWith(ctx context.Context, cred credential) (*write[T], tokensession.Version, error) {
+	w := s.unsure
+	if w == nil || w.cred.id != cred.id {
+		now := time.Now()
+		w = &write[T]{data: new(T), payload: s.m.zero, cred: cred, epoch: rand.Uint64() >> 1, created: now.UnixMilli()}
+		h := header{created: w.created, epoch: w.epoch, secret: cred.secret}
+		w.record = tokensession.Record{Data: append(h.appendTo(nil), w.payload...), TTL: s.m.ttl(w.created, now)}
+	}
+	version, err := s.m.store.Create(ctx, cred.id, w.record)
+	if errors.Is(err, tokensession.ErrExists) && w == s.unsure {
+		if st, readErr := s.m.read(ctx, &cred, time.Now()); readErr == nil && st.epoch == w.epoch {
+			return w, st.version, nil
+		}
+	}
+	s.unsure = nil
+	if err != nil && !errors.Is(err, tokensession.ErrExists) {
+		s.unsure = w
+	}
+	return w, version, err
 }

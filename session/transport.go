@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 )
@@ -114,7 +116,7 @@ type CookieOptions struct {
 const maxCookieAge = 400 * 24 * time.Hour
 
 // Cookie carries the token in a cookie. Its Max-Age is what is left of the
-// session's Lifetime. A request that is not GET, HEAD or OPTIONS, comes from
+// session's Lifetime, and at most the 400 days that browsers keep one. A request that is not GET, HEAD or OPTIONS, comes from
 // another origin and carries the cookie is answered with 403, unless the origin is
 // trusted. One without the cookie is not: a form to log in is better put behind an
 // [http.CrossOriginProtection] as well. Cookie panics if browsers would refuse the
@@ -178,12 +180,14 @@ type cookie struct {
 }
 
 // token is r.Cookie without the allocations. Who asks checks each byte of the token.
+// Of the name only ASCII space is trimmed: with other space before it, browsers do not
+// hold it to the promise of its prefix, and another host could have set it.
 func (t *cookie) token(r *http.Request) (string, Transport) {
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(pair, "=")
-			if strings.TrimSpace(name) == t.attributes.Name {
-				return unquoted(strings.TrimSpace(value)), t
+			if textproto.TrimString(name) == t.attributes.Name {
+				return unquoted(textproto.TrimString(value)), t
 			}
 		}
 	}
@@ -200,6 +204,11 @@ func unquoted(value string) string {
 }
 
 func (t *cookie) setToken(r *http.Request, token string) {
+	others := slices.DeleteFunc(r.Cookies(), func(c *http.Cookie) bool { return c.Name == t.attributes.Name })
+	r.Header.Del("Cookie")
+	for _, c := range others {
+		r.AddCookie(c)
+	}
 	r.AddCookie(&http.Cookie{Name: t.attributes.Name, Value: token})
 }
 
