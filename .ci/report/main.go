@@ -6,7 +6,8 @@
 //
 // The arguments are the packages that must have been tested. It fails if one was
 // not, if a test failed, and if a whole test was skipped: subtests may be, because
-// a suite has some that do not apply to every store.
+// a suite has some that do not apply to every store, and tests of a backend that the
+// caller excluded.
 package main
 
 import (
@@ -18,6 +19,10 @@ import (
 )
 
 const module = "github.com/tokensession/tokensession"
+
+// excluded begins the reason of a test of a backend that the caller excluded. Package
+// integration/backend says it.
+const excluded = "excluded by the caller: "
 
 // event is what "go doc test2json" describes.
 type event struct {
@@ -42,6 +47,7 @@ type report struct {
 	output  map[string]map[string][]string // of what has not ended yet, by package and test
 	tests   map[string]int                 // how many ran, by package
 	tested  map[string]bool                // packages that passed, with tests
+	failed  int
 	skipped []string
 	wrong   []string
 }
@@ -97,10 +103,12 @@ func (r *report) endTest(e *event) {
 		r.tests[e.Package]++
 	case "fail":
 		fmt.Print(strings.Join(lines, ""))
+		r.failed++
 		r.wrong = append(r.wrong, e.name()+" failed")
 	case "skip":
-		r.skipped = append(r.skipped, e.name()+"\n      "+reason(lines))
-		if !strings.Contains(e.Test, "/") {
+		why := reason(lines)
+		r.skipped = append(r.skipped, e.name()+"\n      "+why)
+		if !strings.Contains(e.Test, "/") && !strings.HasPrefix(why, excluded) {
 			r.wrong = append(r.wrong, e.name()+" was skipped")
 		}
 	}
@@ -140,9 +148,14 @@ func (r *report) endPackage(e *event) {
 }
 
 func (r *report) finish(required []string) {
+	passed := 0
+	for _, tests := range r.tests {
+		passed += tests
+	}
 	if len(r.skipped) > 0 {
 		fmt.Printf("\nskipped:\n  %s\n", strings.Join(r.skipped, "\n  "))
 	}
+	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, r.failed, len(r.skipped))
 	for _, name := range required {
 		if !r.tested[name] {
 			r.wrong = append(r.wrong, name+" was not tested")

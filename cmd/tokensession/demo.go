@@ -33,14 +33,17 @@ the store holds. The sessions are kept in a file, so that a restart keeps everyb
 signed in.`,
 		Example: `  tokensession demo
   tokensession demo --addr 127.0.0.1:0 --store memory:
-  tokensession demo --store bolt:sessions.db`,
+  tokensession demo --store bolt:sessions.db
+  tokensession demo --store redis://localhost:6379
+  tokensession demo --store postgres://user:password@localhost/database
+  tokensession demo --store memcache://localhost:11211`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return demo(cmd.Context(), cmd.OutOrStdout(), addr, storeURL)
 		},
 	}
 	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:8080", "`HOST:PORT` to listen on, with plain HTTP; port 0 is any free one")
-	cmd.Flags().StringVar(&storeURL, "store", "", "`URL` of the store: memory: or bolt:FILE (default a file in your cache directory)")
+	cmd.Flags().StringVar(&storeURL, "store", "", "`URL` of the store: memory:, bolt:FILE, redis://…, postgres://… or memcache://… (default a file in your cache directory)")
 	return cmd
 }
 

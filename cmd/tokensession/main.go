@@ -17,15 +17,20 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	// The stores that --store can name.
 	_ "github.com/tokensession/tokensession/bolt"
+	_ "github.com/tokensession/tokensession/memcache"
 	_ "github.com/tokensession/tokensession/memory"
+	_ "github.com/tokensession/tokensession/postgres"
+	_ "github.com/tokensession/tokensession/redis"
 )
 
 func main() {
+	logging.Disable() // go-redis would print lines of its own beside the one that says what is wrong
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal they kill as usual, should the way out get stuck.
 	context.AfterFunc(ctx, stop)

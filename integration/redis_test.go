@@ -1,0 +1,66 @@
+package integration
+
+import (
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/integration/backend"
+	"github.com/tokensession/tokensession/redis"
+	"github.com/tokensession/tokensession/storetest"
+)
+
+func TestRedis(t *testing.T) { redisSuite(backend.Redis(t).URL).Run(t) }
+
+// redisSuite is the suite on the server of a URL, with a prefix a store.
+func redisSuite(url string) storetest.Suite {
+	return storetest.Suite{
+		New:         func(tb testing.TB) tokensession.Store { return openRedis(tb, url, newRedisPrefix()) },
+		Granularity: 2 * time.Millisecond,
+		TooLarge:    64<<20 + 1,
+		Repeats:     true,
+		Namespaces: func(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
+			in := newRedisPrefix()
+			return openRedis(tb, url, in+a), openRedis(tb, url, in+b)
+		},
+		Reopen: func(tb testing.TB) func() tokensession.Store {
+			prefix := newRedisPrefix()
+			return func() tokensession.Store { return openRedis(tb, url, prefix) }
+		},
+		Shared: true,
+	}
+}
+
+var redisPrefixes atomic.Int64
+
+// newRedisPrefix returns a prefix that no other store of this process has.
+func newRedisPrefix() string { return fmt.Sprintf("%d ", redisPrefixes.Add(1)) }
+
+func openRedis(tb testing.TB, rawURL, prefix string) *redis.Store {
+	tb.Helper()
+	return openRedisWith(tb, withPrefix(rawURL, prefix), nil)
+}
+
+func openRedisWith(tb testing.TB, rawURL string, opts *redis.Options) *redis.Store {
+	tb.Helper()
+	store, err := redis.Open(tb.Context(), rawURL, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { store.Close() })
+	return store
+}
+
+func withPrefix(rawURL, prefix string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		panic(err)
+	}
+	q := u.Query()
+	q.Set("prefix", prefix)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
