@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -30,22 +29,10 @@ func BenchmarkMemcache(b *testing.B) {
 						took[i] = append(took[i], call())
 					}
 				}
-				reportMemcache(b, took)
+				reportRatios(b, took)
 			})
 		}
 	}
-}
-
-func reportMemcache(b *testing.B, took [3][]time.Duration) {
-	var medians [3]float64
-	for i, name := range []string{"store-µs", "bare-µs", "least-µs"} {
-		slices.Sort(took[i])
-		medians[i] = float64(took[i][len(took[i])/2]) / 1e3
-		b.ReportMetric(medians[i], name)
-	}
-	b.ReportMetric(medians[0]/medians[1], "×bare")
-	b.ReportMetric(medians[0]/medians[2], "×least")
-	b.ReportMetric(0, "ns/op") // of all three together, which says nothing
 }
 
 // memcacheBench has a store and a bare client, each with records of its own.

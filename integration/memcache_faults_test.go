@@ -183,22 +183,9 @@ type memcacheProxy struct {
 }
 
 func startMemcacheProxy(t *testing.T, server string) *memcacheProxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	p := &memcacheProxy{Listener: l, server: server}
+	p := &memcacheProxy{server: server}
 	p.lose.Store("-")
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.serve(client)
-		}
-	}()
+	p.Listener = accept(t, p.serve)
 	return p
 }
 

@@ -474,21 +474,8 @@ type cutter struct {
 }
 
 func cutRedis(t *testing.T, to string) *cutter {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	c := &cutter{Listener: l, to: to}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go c.serve(conn)
-		}
-	}()
+	c := &cutter{to: to}
+	c.Listener = accept(t, c.serve)
 	return c
 }
 

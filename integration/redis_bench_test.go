@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -31,23 +30,11 @@ func BenchmarkRedis(b *testing.B) {
 							took[i] = append(took[i], d)
 						}
 					}
-					reportRedis(b, took)
+					reportRatios(b, took)
 				})
 			}
 		}
 	}
-}
-
-func reportRedis(b *testing.B, took [3][]time.Duration) {
-	var medians [3]float64
-	for i, name := range []string{"store-µs", "bare-µs", "least-µs"} {
-		slices.Sort(took[i])
-		medians[i] = float64(took[i][len(took[i])/2]) / 1e3
-		b.ReportMetric(medians[i], name)
-	}
-	b.ReportMetric(medians[0]/medians[1], "×bare")
-	b.ReportMetric(medians[0]/medians[2], "×least")
-	b.ReportMetric(0, "ns/op") // of all three together, which says nothing
 }
 
 // redisMethod is one that is measured: what is called, whether the record is there

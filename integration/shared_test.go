@@ -1,0 +1,41 @@
+package integration
+
+import (
+	"net"
+	"slices"
+	"testing"
+	"time"
+)
+
+// accept listens until the test ends, and serves each connection in a goroutine.
+func accept(t *testing.T, serve func(net.Conn)) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return l
+}
+
+// reportRatios reports how long a store took in the median, what the bare client took for
+// the same commands, and the least that any store could send.
+func reportRatios(b *testing.B, took [3][]time.Duration) {
+	var medians [3]float64
+	for i, name := range []string{"store-µs", "bare-µs", "least-µs"} {
+		slices.Sort(took[i])
+		medians[i] = float64(took[i][len(took[i])/2]) / 1e3
+		b.ReportMetric(medians[i], name)
+	}
+	b.ReportMetric(medians[0]/medians[1], "×bare")
+	b.ReportMetric(medians[0]/medians[2], "×least")
+	b.ReportMetric(0, "ns/op") // of all three together, which says nothing
+}
