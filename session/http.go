@@ -23,7 +23,7 @@ type visit[T any] struct {
 	cookies int       // how many Set-Cookie headers were there before the handler
 	sent    atomic.Bool
 	err     error // why the response was replaced
-	touched bool  // or it was tried
+	touched bool  // renewing the idle timeout was tried
 }
 
 func (v *visit[T]) init(m *Manager[T]) {
