@@ -352,8 +352,11 @@ func (m *Manager[T]) clone(v *T) (*T, error) {
 	return m.decode(b)
 }
 
-// wrap says what was tried on which session.
+// wrap says what was tried on which session; it leaves nil as it is.
 func wrap(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
 	if id == "" {
 		return fmt.Errorf("session: %s: %w", op, err)
 	}

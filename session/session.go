@@ -142,7 +142,7 @@ func (s *Session[T]) Reload(ctx context.Context) error {
 	st := s.s
 	st.op.Lock()
 	defer st.op.Unlock()
-	return wrapUnlessNil("reload", st.id(), st.reload(ctx))
+	return wrap("reload", st.id(), st.reload(ctx))
 }
 
 // Touch lets the session live for another IdleTimeout, though not beyond its
@@ -153,12 +153,12 @@ func (s *Session[T]) Touch(ctx context.Context) error {
 	st.op.Lock()
 	defer st.op.Unlock()
 	if st.over != nil || !st.stored {
-		return wrapUnlessNil("touch", st.id(), st.over)
+		return wrap("touch", st.id(), st.over)
 	}
 	var d deadline
 	d.start(ctx, time.Now(), st.m.opts.StoreTimeout)
 	defer d.release()
-	return wrapUnlessNil("touch", st.id(), st.touch(&d))
+	return wrap("touch", st.id(), st.touch(&d))
 }
 
 // Reset is for a login: it ends this session and begins another, empty one with a

@@ -87,6 +87,15 @@ func (s *state[T]) begin() {
 	s.begun = true
 }
 
+// unanswered is the error of a session that the store did not answer for when the
+// request began; nil for every other, one that is gone included.
+func (s *state[T]) unanswered() error {
+	if errors.Is(s.over, ErrGone) {
+		return nil
+	}
+	return s.over
+}
+
 func (s *state[T]) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +110,7 @@ func (s *state[T]) exclusive(ctx context.Context, name string, op func(context.C
 	if own, ok := errors.AsType[applyError](err); ok {
 		return own.error
 	}
-	return wrapUnlessNil(name, s.id(), err)
+	return wrap(name, s.id(), err)
 }
 
 // detached runs op with a context that only StoreTimeout ends.
@@ -117,13 +126,6 @@ func (s *state[T]) detached(ctx context.Context, op func(context.Context) error)
 
 // applyError carries an error of Update's function, which is returned as it is.
 type applyError struct{ error }
-
-func wrapUnlessNil(op, id string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return wrap(op, id, err)
-}
 
 // load reads the session that cred opens, without decoding it.
 func (s *state[T]) load(ctx context.Context, cred credential) error {
@@ -414,12 +416,12 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	s.remember(other)
 	if s.stored && !setsOwner {
 		if err := s.merge(other); err != nil {
 			return err
 		}
 	}
+	s.remember(other)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stored {
@@ -565,8 +567,8 @@ func (s *state[T]) reload(ctx context.Context) error {
 // deleteStored deletes what the store may have of this session. A session that the
 // store did not answer for stays as it is.
 func (s *state[T]) deleteStored(ctx context.Context) error {
-	if s.over != nil && !errors.Is(s.over, ErrGone) {
-		return s.over
+	if err := s.unanswered(); err != nil {
+		return err
 	}
 	if !s.stored && !s.tried {
 		return nil
@@ -584,8 +586,8 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 	if !s.m.opts.Transport.carries(token) {
 		return fmt.Errorf(`%w: a cookie cannot carry '"', ',', ';' and '\'`, ErrInvalidToken)
 	}
-	if s.over != nil && !errors.Is(s.over, ErrGone) {
-		return s.over
+	if err := s.unanswered(); err != nil {
+		return err
 	}
 	next, version, err := s.createWith(ctx, appCredential(s.m.opts.Name, token))
 	if err != nil {
