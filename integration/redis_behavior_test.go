@@ -177,6 +177,73 @@ func TestRedisRestarts(t *testing.T) {
 	})
 }
 
+// largeRedis is Data that an Update sends ahead of its script.
+var largeRedis = bytes.Repeat([]byte("large "), 1000)
+
+// An Update of much data keeps the contract as one of little does, and leaves nothing
+// behind, whatever it finds.
+func TestRedisLarge(t *testing.T) {
+	server := backend.Redis(t)
+	client := bareRedis(t, server.Addr)
+	for name, owners := range map[string][2]string{
+		"anonymous": {"", ""}, "owned": {"old", "old"}, "joins": {"", "new"}, "leaves": {"old", ""}, "changes": {"old", "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prefix := newRedisPrefix()
+			s := openRedis(t, server.URL, prefix)
+			old := createRedis(t, s, "id", owners[0], time.Hour)
+			update := func(id string, v tokensession.Version, ttl time.Duration) (tokensession.Version, error) {
+				return s.Update(t.Context(), id, tokensession.Record{Data: largeRedis, Owner: owners[1], Version: v, TTL: ttl})
+			}
+			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			v, err := update("id", old, tokensession.Forever)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantRedis(t, s, "id", largeRedis, owners, tokensession.Forever)
+			if _, err := update("id", old, time.Hour); err != tokensession.ErrConflict {
+				t.Errorf("Update from an old version: %v", err)
+			}
+			if _, err := update("absent", old, time.Hour); err != tokensession.ErrNotFound {
+				t.Errorf("Update of what is not there: %v", err)
+			}
+			wantRedis(t, s, "id", largeRedis, owners, tokensession.Forever)
+			if _, err := update("id", v, time.Minute); err != nil {
+				t.Error(err)
+			}
+			wantRedis(t, s, "id", largeRedis, owners, time.Minute)
+			if staged := client.Keys(t.Context(), prefix+"{*}v:*").Val(); len(staged) != 0 {
+				t.Errorf("left behind: %q", staged)
+			}
+		})
+	}
+}
+
+// wantRedis checks what is stored, and that of two owners only the second has it.
+func wantRedis(t *testing.T, s *redis.Store, id string, data []byte, owners [2]string, ttl time.Duration) {
+	t.Helper()
+	rec, err := s.Get(t.Context(), id)
+	if err != nil || !bytes.Equal(rec.Data, data) || rec.Owner != owners[1] || rec.TTL-ttl > 2*time.Millisecond || ttl-rec.TTL > time.Minute/2 {
+		t.Errorf("Get: %d bytes, owner %q, TTL %v, %v", len(rec.Data), rec.Owner, rec.TTL, err)
+	}
+	for _, owner := range owners {
+		if owner == "" {
+			continue
+		}
+		n := 0
+		for _, err := range s.ByOwner(t.Context(), owner) {
+			if n++; err != nil {
+				t.Error(err)
+			}
+		}
+		if has := owner == owners[1]; (n == 1) != has {
+			t.Errorf("ByOwner(%q) shows %d", owner, n)
+		}
+	}
+}
+
 // What somebody else put under a key of ours is neither read nor replaced, but can be
 // deleted.
 func TestRedisForeignValues(t *testing.T) {
@@ -202,12 +269,14 @@ func TestRedisForeignValues(t *testing.T) {
 			if err := put(key(prefix)); err != nil {
 				t.Fatal(err)
 			}
-			calls := redisCalls(s, "id", tokensession.Record{TTL: time.Hour})
-			for _, method := range []string{"Get", "Create", "Update", "Touch", "All"} {
-				err := calls[method](t.Context())
-				wantUnknownRedis(t, method, err)
-				if !errors.Is(err, tokensession.ErrCorrupt) {
-					t.Errorf("%s: %v, want ErrCorrupt", method, err)
+			for _, data := range [][]byte{nil, largeRedis} {
+				calls := redisCalls(s, "id", tokensession.Record{Data: data, TTL: time.Hour})
+				for _, method := range []string{"Get", "Create", "Update", "Touch", "All"} {
+					err := calls[method](t.Context())
+					wantUnknownRedis(t, method, err)
+					if !errors.Is(err, tokensession.ErrCorrupt) {
+						t.Errorf("%s: %v, want ErrCorrupt", method, err)
+					}
 				}
 			}
 			if err := s.Delete(t.Context(), "id"); err != nil {
@@ -227,11 +296,13 @@ func TestRedisFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, owner := range []string{"", "owner"} {
-		rec := tokensession.Record{Data: []byte("new"), Owner: owner, TTL: time.Hour, Version: v}
-		_, err := s.Create(t.Context(), "other"+owner, rec)
-		wantUnknownRedis(t, "Create", err)
-		_, err = s.Update(t.Context(), "id", rec)
-		wantUnknownRedis(t, "Update", err)
+		for _, data := range [][]byte{[]byte("new"), largeRedis} {
+			rec := tokensession.Record{Data: data, Owner: owner, TTL: time.Hour, Version: v}
+			_, err := s.Create(t.Context(), "other"+owner, rec)
+			wantUnknownRedis(t, "Create", err)
+			_, err = s.Update(t.Context(), "id", rec)
+			wantUnknownRedis(t, "Update", err)
+		}
 	}
 	if rec, err := s.Get(t.Context(), "id"); err != nil || string(rec.Data) != "data of id" {
 		t.Errorf("Get: %+v, %v", rec, err)
@@ -293,7 +364,7 @@ func TestRedisACL(t *testing.T) {
 		}
 		s := openRedis(t, "redis://"+name+":s3cret%2F%23%3F@"+server.Addr, "app:")
 		createRedis(t, s, "id", "owner", time.Hour)
-		for method, call := range redisCalls(s, "other", tokensession.Record{TTL: time.Hour, Owner: "owner"}) {
+		for method, call := range redisCalls(s, "other", tokensession.Record{Data: largeRedis, TTL: time.Hour, Owner: "owner"}) {
 			// In whatever order they come, the server lets them through.
 			if err := call(t.Context()); errors.As(err, new(*tokensession.OpError)) {
 				t.Errorf("%s: %s: %v", name, method, err)
@@ -507,13 +578,17 @@ func (c *cutter) serve(client net.Conn) {
 // they say; and nothing is done twice.
 func TestRedisLostAnswers(t *testing.T) {
 	server := backend.Redis(t)
-	for _, owner := range []string{"", "owner"} {
-		t.Run("owner="+owner, func(t *testing.T) {
+	for name, rec := range map[string]tokensession.Record{
+		"anonymous": {Data: []byte("data"), TTL: time.Hour},
+		"owned":     {Data: []byte("data"), TTL: time.Hour, Owner: "owner"},
+		"large":     {Data: largeRedis, TTL: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			owner := rec.Owner
 			prefix := newRedisPrefix()
 			proxy := cutRedis(t, server.Addr)
 			s := openRedis(t, "redis://"+proxy.Addr().String(), prefix)
 			direct := openRedis(t, server.URL, prefix)
-			rec := tokensession.Record{Data: []byte("data"), Owner: owner, TTL: time.Hour}
 			warm, err := s.Create(t.Context(), "warm", rec) // so that the scripts are known
 			if err != nil {
 				t.Fatal(err)

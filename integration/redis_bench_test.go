@@ -189,11 +189,7 @@ func (b *redisBench) resend(units [][]goredis.Cmder) error {
 		}
 		pipe := b.client.Pipeline()
 		for _, cmd := range unit {
-			if key := cmd.Args()[1].(string); cmd.Name() == "get" {
-				pipe.Get(b.Context(), key)
-			} else {
-				pipe.PTTL(b.Context(), key)
-			}
+			pipe.Do(b.Context(), cmd.Args()...)
 		}
 		if _, err := pipe.Exec(b.Context()); err != nil {
 			return err

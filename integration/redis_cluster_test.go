@@ -202,6 +202,9 @@ func TestRedisClusterReshard(t *testing.T) {
 				t.Fatalf("Get: %v", err)
 			}
 			rec.Owner, rec.TTL = owner, time.Hour
+			if rec.Data = nil; writes%2 == 0 {
+				rec.Data = largeRedis
+			}
 			if _, err := store.Update(t.Context(), id, rec); err != nil {
 				t.Fatalf("Update: %v", err)
 			}

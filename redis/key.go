@@ -15,6 +15,7 @@ const buckets = 256
 //
 //	prefix{bucket}s:id     a record
 //	prefix{bucket}o:owner  the ids of an owner's records in the bucket
+//	prefix{bucket}v:nonce  a large value on its way to a record
 //
 // A prefix has no braces, so that the first ones end it: no two of prefix, bucket and
 // the rest give the same key.
@@ -22,13 +23,14 @@ type keys struct {
 	prefix string
 	record [buckets]string // all of a record's key but the id
 	index  [buckets]string // all of an index's key but the owner
+	staged [buckets]string // all of a staged value's key but the nonce
 }
 
 func newKeys(prefix string) keys {
 	k := keys{prefix: prefix}
 	for b := range buckets {
 		tag := prefix + "{" + strconv.Itoa(b) + "}"
-		k.record[b], k.index[b] = tag+"s:", tag+"o:"
+		k.record[b], k.index[b], k.staged[b] = tag+"s:", tag+"o:", tag+"v:"
 	}
 	return k
 }
@@ -38,6 +40,8 @@ func bucketOf(id string) int { return int(crc32.ChecksumIEEE([]byte(id)) % bucke
 func (k *keys) ofRecord(id string) string { return k.record[bucketOf(id)] + id }
 
 func (k *keys) ofIndex(id, owner string) string { return k.index[bucketOf(id)] + owner }
+
+func (k *keys) ofStaged(id, nonce string) string { return k.staged[bucketOf(id)] + nonce }
 
 // records is a pattern that all records' keys match, and perhaps others.
 func (k *keys) records() string { return globEscaper.Replace(k.prefix) + "{*}s:*" }

@@ -64,7 +64,9 @@
 //
 // Beside it, for each owner and each of 256 numbers that ids are hashed to, stands a
 // sorted set of ids by the time at which they expire, under tokensession:{17}o:<owner>. The
-// number in braces puts both into one slot of a Cluster.
+// number in braces puts both into one slot of a Cluster. An Update of more than 3 KiB sends
+// its value ahead, to tokensession:{17}v:<nonce>, from where its script fetches it. What is
+// not fetched, because the connection broke, is gone after ten seconds.
 package redis
 
 import (

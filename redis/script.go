@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -53,59 +54,82 @@ local function join(index, id, ttl)
 end
 `
 
-	setLua = `
-if ARGV[3] == '' then
-	redis.call('SET', KEYS[1], ARGV[2])
-else
-	redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+	expireLua = `
+local function expire(ttl)
+	if ttl == '' then
+		redis.call('PERSIST', KEYS[1])
+	else
+		redis.call('PEXPIRE', KEYS[1], ttl)
+	end
+	return 1
 end
-return 1
 `
 
-	expireLua = `
-if ARGV[2] == '' then
-	redis.call('PERSIST', KEYS[1])
-else
-	redis.call('PEXPIRE', KEYS[1], ARGV[2])
+	// setLua stores a value, which is staged under the last key if it is empty, and asks for
+	// it again if it was left behind when a Cluster moved the slot.
+	setLua = expireLua + `
+local function set(value, ttl)
+	if value == '' then
+		if redis.pcall('RENAME', KEYS[#KEYS], KEYS[1]).err then
+			return redis.error_reply('TRYAGAIN the staged value is not here')
+		end
+		return expire(ttl)
+	end
+	if ttl == '' then
+		redis.call('SET', KEYS[1], value)
+	else
+		redis.call('SET', KEYS[1], value, 'PX', ttl)
+	end
+	return 1
 end
-return 1
+`
+
+	// matchLua compares the header of what stands there with the argument 1. If they differ,
+	// a value that is staged is not needed.
+	matchLua = otherLua + `
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then
+	if ARGV[2] == '' then redis.call('DEL', KEYS[#KEYS]) end
+	return other()
+end
 `
 )
 
 var (
 	// createOwnedScript has the keys record, index; the arguments id, value, ttl.
-	createOwnedScript = newScript(growingLua + otherLua + joinLua + `
+	createOwnedScript = newScript(growingLua + otherLua + joinLua + setLua + `
 if redis.call('EXISTS', KEYS[1]) == 1 then return other() end
 join(KEYS[2], ARGV[1], ARGV[3])
-` + setLua)
+return set(ARGV[2], ARGV[3])
+`)
 
-	// updateScript has the key record; the arguments old header, value, ttl.
-	updateScript = newScript(growingLua + otherLua + `
-if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return other() end
-` + setLua)
+	// updateScript has the keys record, staged value if any; the arguments old header,
+	// value or nothing, ttl.
+	updateScript = newScript(growingLua + matchLua + setLua + `
+return set(ARGV[2], ARGV[3])
+`)
 
 	// updateOwnedScript has the keys record, the index to join if any, the index to leave if
-	// any; the arguments old header, value, ttl, id, how many indexes to join.
-	updateOwnedScript = newScript(growingLua + otherLua + joinLua + `
-if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return other() end
-local leave = KEYS[2]
-if ARGV[5] == '1' then
-	join(KEYS[2], ARGV[4], ARGV[3])
-	leave = KEYS[3]
-end
-if leave then redis.call('ZREM', leave, ARGV[4]) end
-` + setLua)
+	// any, staged value if any; the arguments old header, value or nothing, ttl, id, how
+	// many indexes to join, how many to leave.
+	updateOwnedScript = newScript(growingLua + matchLua + joinLua + setLua + `
+local joins = tonumber(ARGV[5])
+if joins == 1 then join(KEYS[2], ARGV[4], ARGV[3]) end
+if ARGV[6] == '1' then redis.call('ZREM', KEYS[2 + joins], ARGV[4]) end
+return set(ARGV[2], ARGV[3])
+`)
 
 	// touchScript has the key record; the arguments tail, ttl.
-	touchScript = newScript(freeingLua + otherLua + tailLua + `
+	touchScript = newScript(freeingLua + otherLua + tailLua + expireLua + `
 if tail(KEYS[1], ARGV[1]) ~= ARGV[1] then return other() end
-` + expireLua)
+return expire(ARGV[2])
+`)
 
 	// touchOwnedScript has the keys record, index; the arguments tail, ttl, id.
-	touchOwnedScript = newScript(freeingLua + otherLua + tailLua + joinLua + `
+	touchOwnedScript = newScript(freeingLua + otherLua + tailLua + joinLua + expireLua + `
 if tail(KEYS[1], ARGV[1]) ~= ARGV[1] then return other() end
 join(KEYS[2], ARGV[3], ARGV[2])
-` + expireLua)
+return expire(ARGV[2])
+`)
 
 	// removeScript has the key record, and its index if it is in one; the arguments tail, id.
 	removeScript = newScript(freeingLua + otherLua + tailLua + `
@@ -139,16 +163,38 @@ func newScript(source string) script { return script{source, redis.NewScript(sou
 // run runs the script once and returns its reply. The server knows it by its hash, until
 // it restarts or forgets all scripts.
 func (s *Store) run(ctx context.Context, sc script, keys []string, args ...any) (any, error) {
+	return sc.tried(keys, args, func(args []any) (any, error) { return s.do(ctx, args...) })
+}
+
+// tried returns the reply that try gets, by the script's hash or, where the server
+// does not know it, by its source.
+func (sc script) tried(keys []string, args []any, try func(args []any) (any, error)) (any, error) {
 	all := make([]any, 0, 3+len(keys)+len(args))
 	all = append(all, "evalsha", sc.sha, len(keys))
 	for _, key := range keys {
 		all = append(all, key)
 	}
 	all = append(all, args...)
-	reply, err := s.do(ctx, all...)
+	reply, err := try(all)
 	if !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return reply, err
 	}
 	all[0], all[1] = "eval", sc.source
-	return s.do(ctx, all...)
+	return try(all)
+}
+
+// stage is the size from which on an Update sends its value in a command of its own.
+// What a script is given, Lua copies, hashes and collects: at 4 KiB that takes about as
+// long as one more command, at 16 KiB a third of the whole call.
+const stage = 3 << 10
+
+// stageTime is when Redis forgets a staged value that no script has fetched, because the
+// connection broke in between or the script failed.
+const stageTime = 10 * time.Second
+
+// runStaged is run for a script whose value stands under the last key, where it is put
+// just before, in the same round trip.
+func (s *Store) runStaged(ctx context.Context, value []byte, sc script, keys []string, args ...any) (any, error) {
+	set := []any{"set", keys[len(keys)-1], value, "px", milliseconds(stageTime)}
+	return sc.tried(keys, args, func(args []any) (any, error) { return s.doAfter(ctx, set, args) })
 }

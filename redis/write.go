@@ -84,21 +84,26 @@ func (s *Store) update(ctx context.Context, id, header string, rec tokensession.
 	if err != nil || from != string(rec.Version) {
 		from, owner = "?", "" // which no record begins with
 	}
-	keys := []string{s.keys.ofRecord(id)}
-	value, ttl := encode(header, rec.Data), milliseconds(rec.TTL)
-	var reply any
-	if owner == "" && rec.Owner == "" {
-		reply, err = s.run(ctx, updateScript, keys, from, value, ttl)
-	} else {
-		joins := 0
+	sc, keys := updateScript, []string{s.keys.ofRecord(id)}
+	args := []any{from, "", milliseconds(rec.TTL)}
+	if owner != "" || rec.Owner != "" {
+		joins, leaves := 0, 0
 		if rec.Owner != "" {
-			keys = append(keys, s.keys.ofIndex(id, rec.Owner))
-			joins = 1
+			keys, joins = append(keys, s.keys.ofIndex(id, rec.Owner)), 1
 		}
 		if owner != "" && owner != rec.Owner {
-			keys = append(keys, s.keys.ofIndex(id, owner))
+			keys, leaves = append(keys, s.keys.ofIndex(id, owner)), 1
 		}
-		reply, err = s.run(ctx, updateOwnedScript, keys, from, value, ttl, id, joins)
+		sc, args = updateOwnedScript, append(args, id, joins, leaves)
+	}
+	value := encode(header, rec.Data)
+	var reply any
+	if len(value) < stage {
+		args[1] = value
+		reply, err = s.run(ctx, sc, keys, args...)
+	} else {
+		keys = append(keys, s.keys.ofStaged(id, header[len(magic):tailAt]))
+		reply, err = s.runStaged(ctx, value, sc, keys, args...)
 	}
 	if err != nil {
 		return err
