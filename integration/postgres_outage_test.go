@@ -211,8 +211,13 @@ func startPgBouncer(t *testing.T, server *backend.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, ini)
 	var log strings.Builder
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	cmd := tied(t, program, ini)
 	cmd.Stderr = &log
 	if os.Getuid() == 0 { // as whom it refuses to run
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody(t, dir, users, ini)}
@@ -220,13 +225,6 @@ func startPgBouncer(t *testing.T, server *backend.Server) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
 	eventually(t, func() bool {
 		conn, err := net.Dial("tcp", addr.String())
 		if err != nil {

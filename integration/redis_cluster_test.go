@@ -24,8 +24,7 @@ import (
 // are not those that this process can reach. They are local processes, however
 // the other servers run.
 
-// localRedis starts a redis-server on a free port, which ends with the test, and, by the
-// pipe that it would be told to stop through, with this process.
+// localRedis starts a redis-server on a free port, which ends with the test.
 func localRedis(t *testing.T, args ...string) (addr string) {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -45,20 +44,9 @@ func tryRedis(t *testing.T, program string, args []string) (addr string, err err
 	port := freeRedisPort(t)
 	dir := t.TempDir()
 	args = append(slices.Clone(args), "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--logfile", filepath.Join(dir, "log"))
-	// The shell waits for the end of its input, which comes when this process ends,
-	// however it does.
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait`, "sh", program}, args...)...)
-	stop, err := cmd.StdinPipe()
-	if err != nil {
+	if err := tied(t, program, args...).Start(); err != nil {
 		return "", err
 	}
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	t.Cleanup(func() {
-		stop.Close()
-		cmd.Wait()
-	})
 	addr = net.JoinHostPort("127.0.0.1", port)
 	if err := awaitRedis(t, addr); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -24,6 +25,22 @@ func accept(t *testing.T, serve func(net.Conn)) net.Listener {
 		}
 	}()
 	return l
+}
+
+// tied returns a command that, once it is started, runs a program until the test ends, or
+// this process, however it does: a shell waits for the end of its input.
+func tied(t *testing.T, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait`, "sh", program}, args...)...)
+	stop, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop.Close()
+		cmd.Wait()
+	})
+	return cmd
 }
 
 // reportRatios reports how long a store took in the median, what the bare client took for
