@@ -13,11 +13,12 @@ import (
 
 func TestStore(t *testing.T) {
 	storetest.Suite{
-		New:        func(tb testing.TB) tokensession.Store { return file(tb)() },
-		Reopen:     file,
-		Namespaces: buckets,
-		InProcess:  true,
-		TooLarge:   64<<20 + 1,
+		New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
+		Capabilities: storetest.AllCapabilities,
+		Reopen:       file,
+		Namespaces:   buckets,
+		InProcess:    true,
+		TooLarge:     64<<20 + 1,
 	}.Run(t)
 }
 

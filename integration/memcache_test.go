@@ -43,7 +43,8 @@ func TestMemcache(t *testing.T) {
 // memcacheSuite is the suite on the stores that open returns, by their memcachePrefixes.
 func memcacheSuite(open func(tb testing.TB, prefix string) tokensession.Store) storetest.Suite {
 	return storetest.Suite{
-		New: func(tb testing.TB) tokensession.Store { return open(tb, memcachePrefix()) },
+		New:          func(tb testing.TB) tokensession.Store { return open(tb, memcachePrefix()) },
+		Capabilities: storetest.Pinger | storetest.Closer,
 		Reopen: func(tb testing.TB) func() tokensession.Store {
 			prefix := memcachePrefix()
 			return func() tokensession.Store { return open(tb, prefix) }

@@ -41,7 +41,8 @@ func TestPostgresBorrowed(t *testing.T) {
 // postgresSuite describes the stores that open makes.
 func postgresSuite(open func(tb testing.TB, table string) tokensession.Store) storetest.Suite {
 	return storetest.Suite{
-		New: func(tb testing.TB) tokensession.Store { return open(tb, newTable()) },
+		New:          func(tb testing.TB) tokensession.Store { return open(tb, newTable()) },
+		Capabilities: storetest.AllCapabilities,
 		Reopen: func(tb testing.TB) func() tokensession.Store {
 			table := newTable()
 			return func() tokensession.Store { return open(tb, table) }

@@ -18,10 +18,11 @@ func TestRedis(t *testing.T) { redisSuite(backend.Redis(t).URL).Run(t) }
 // redisSuite is the suite on the server of a URL, with a prefix a store.
 func redisSuite(url string) storetest.Suite {
 	return storetest.Suite{
-		New:         func(tb testing.TB) tokensession.Store { return openRedis(tb, url, newRedisPrefix()) },
-		Granularity: 2 * time.Millisecond,
-		TooLarge:    64<<20 + 1,
-		Repeats:     true,
+		New:          func(tb testing.TB) tokensession.Store { return openRedis(tb, url, newRedisPrefix()) },
+		Capabilities: storetest.AllCapabilities,
+		Granularity:  2 * time.Millisecond,
+		TooLarge:     64<<20 + 1,
+		Repeats:      true,
 		Namespaces: func(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
 			in := newRedisPrefix()
 			return openRedis(tb, url, in+a), openRedis(tb, url, in+b)

@@ -10,7 +10,8 @@ import (
 
 func TestStore(t *testing.T) {
 	storetest.Suite{
-		New:       func(testing.TB) tokensession.Store { return memory.New(nil) },
-		InProcess: true,
+		New:          func(testing.TB) tokensession.Store { return memory.New(nil) },
+		Capabilities: storetest.AllCapabilities,
+		InProcess:    true,
 	}.Run(t)
 }

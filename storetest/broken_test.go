@@ -249,6 +249,8 @@ var brokenStores = []broken{
 		return s
 	}, "Errors", ""},
 
+	{"a wrapper hides what it wraps", func(s *reference) tokensession.Store { return bare{s} }, "Capabilities", ""},
+
 	{"Len counts what is written", func(s *reference) tokensession.Store { return &adding{reference: s} }, "Counter", ""},
 
 	{"Clear spares what changes meanwhile", func(s *reference) tokensession.Store { return polite{s} }, "Clearer", ""},

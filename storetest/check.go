@@ -3,10 +3,13 @@ package storetest
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // check is one way to break a rule, tried on a store of its own.
@@ -30,31 +33,61 @@ const (
 
 // examine runs c on a new store and returns what it found.
 func (s Suite) examine(t *testing.T, r *rule, c check) *recorder {
-	rec := new(recorder)
 	exact := s.InProcess && c.clock != still
+	if c.clock == days && !exact {
+		return &recorder{
+			skipped: true,
+			lines:   []string{"the store's clock cannot be turned (Suite.InProcess), and to wait takes too long"},
+		}
+	}
+	rec := &recorder{rule: r}
 	run := func(t *testing.T) {
 		rec.TB = t
 		rec.within(func() { c.run(s.newProbe(rec, r, exact)) })
 	}
-	switch {
-	case exact:
-		rec.bubble(t, r, run)
-	case c.clock != days:
-		run(t)
-	default:
-		rec.skipped = true
-		rec.lines = []string{"the store's clock cannot be turned (Suite.InProcess), and to wait takes too long"}
-	}
-	return rec
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if exact {
+			rec.bubble(t, run)
+		} else {
+			run(t)
+		}
+	}()
+	return s.await(rec, ended)
 }
 
-// bubble runs f, a check of rule, in a bubble of synctest. Goroutines that a store has
+// await waits until rec's check has ended, and returns rec. If no call has returned for a
+// long time, it leaves the check to itself and returns a report of that.
+func (s Suite) await(rec *recorder, ended <-chan struct{}) *recorder {
+	const looks = 6
+	quiet, calls := 0, rec.calls.Load()
+	ticker := time.NewTicker(s.patience() + s.budget()/looks)
+	defer ticker.Stop()
+	for quiet < looks {
+		select {
+		case <-ended:
+			return rec
+		case <-ticker.C:
+			quiet++
+			if now := rec.calls.Load(); now != calls {
+				quiet, calls = 0, now
+			}
+		}
+	}
+	hung := &recorder{rule: rec.rule}
+	hung.Errorf("seen: a call of the store did not return in %v\n%s\nrule:\n%s", looks*s.patience(), allGoroutines(),
+		indent(rec.rule.text))
+	return hung
+}
+
+// bubble runs f, a check, in a bubble of synctest. Goroutines that a store has
 // left behind make synctest panic once f has returned: that is rule 18, which has a
 // check of its own, and so a recorder that is done stays as it is.
-func (r *recorder) bubble(t *testing.T, rule *rule, f func(*testing.T)) {
+func (r *recorder) bubble(t *testing.T, f func(*testing.T)) {
 	defer func() {
-		if reason := recover(); reason != nil && !r.done {
-			r.Errorf("seen: calls that wait for each other for ever: %v\nrule:\n%s", reason, indent(rule.text))
+		if reason := recover(); reason != nil && !r.done.Load() {
+			r.Errorf("seen: calls that wait for each other for ever: %v\nrule:\n%s", reason, indent(r.rule.text))
 		}
 	}()
 	synctest.Test(t, f)
@@ -66,12 +99,15 @@ func (r *recorder) bubble(t *testing.T, rule *rule, f func(*testing.T)) {
 // what is left after that is what rule 18 is about.
 type recorder struct {
 	testing.TB
+	rule  *rule
+	calls atomic.Int64 // how many calls of the store have returned
+	done  atomic.Bool
 
 	mu       sync.Mutex
 	lines    []string
 	failed   bool
 	skipped  bool
-	done     bool
+	waived   bool // failed, and was to
 	cleanups []func()
 }
 
@@ -80,11 +116,19 @@ func (r *recorder) within(f func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		defer func() { r.done = true }()
+		defer r.done.Store(true)
 		defer r.cleanUp()
+		defer r.catch()
 		f()
 	}()
 	<-ended
+}
+
+// catch, deferred, reports a panic of the store as what the check has found.
+func (r *recorder) catch() {
+	if reason := recover(); reason != nil {
+		r.Errorf("seen: a panic: %v\n%s\nrule:\n%s", reason, debug.Stack(), indent(r.rule.text))
+	}
 }
 
 // replay tells t what was recorded.

@@ -17,6 +17,7 @@ func (p *probe) returns(what string, f func()) {
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
+		defer p.catch()
 		f()
 	}()
 	select {
@@ -25,10 +26,15 @@ func (p *probe) returns(what string, f func()) {
 			p.FailNow() // f may have said so, but in a goroutine of its own
 		}
 	case <-time.After(p.suite.patience()):
-		var stacks bytes.Buffer
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		p.fatalf("%s did not return in %v\n%s", what, p.suite.patience(), &stacks)
+		p.fatalf("%s did not return in %v\n%s", what, p.suite.patience(), allGoroutines())
 	}
+}
+
+// allGoroutines returns the stacks of all goroutines.
+func allGoroutines() string {
+	var stacks bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+	return stacks.String()
 }
 
 // closed closes the store of p, which must be a Closer.
@@ -178,10 +184,8 @@ func closeGoroutines(p *probe) {
 
 // goroutines returns the stacks of the goroutines that are labelled with mark.
 func goroutines(mark string) string {
-	var profile bytes.Buffer
-	pprof.Lookup("goroutine").WriteTo(&profile, 1)
 	var stacks []string
-	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+	for stack := range strings.SplitSeq(allGoroutines(), "\n\n") {
 		if strings.Contains(stack, mark) {
 			stacks = append(stacks, stack)
 		}

@@ -12,8 +12,9 @@ import (
 func ExampleSuite() {
 	_ = func(t *testing.T) {
 		storetest.Suite{
-			New:       func(testing.TB) tokensession.Store { return memory.New(nil) },
-			InProcess: true,
+			New:          func(testing.TB) tokensession.Store { return memory.New(nil) },
+			Capabilities: storetest.AllCapabilities,
+			InProcess:    true,
 		}.Run(t)
 	}
 }

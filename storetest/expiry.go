@@ -229,9 +229,9 @@ func touchBesideExpiry(p *probe) {
 		var touched error
 		together(3, func(i int) {
 			if i == 0 {
+				defer over.Store(true)
 				time.Sleep(ttl - 100*time.Microsecond + rand.N(200*time.Microsecond+p.suite.Granularity))
 				touched = p.store.Touch(p.Context(), id, time.Hour)
-				over.Store(true)
 				return
 			}
 			for last := false; !last && !gone.Load(); {

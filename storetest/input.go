@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -71,8 +72,11 @@ func everyByte() []byte {
 	return append(data, "\r\n\x00\x00\r\nEND\r\n"...)
 }
 
+// atLeast is the length of Data that every store must hold.
+const atLeast = 512 << 10
+
 func dataReturns(p *probe) {
-	large := slices.Repeat([]byte("0123456789abcdef"), 512<<10/16)
+	large := slices.Repeat([]byte("0123456789abcdef"), atLeast/16)
 	copy(large[len(large)-4:], "last")
 	for _, data := range [][]byte{everyByte(), {0}, []byte(" "), []byte(`{"a":1}`), large, large[1:]} {
 		id, want := newID(), tokensession.Record{Data: data, TTL: time.Hour}
@@ -110,6 +114,22 @@ func dataTooLarge(p *probe) {
 	_, err = p.update(id, at(was.Version, large))
 	p.want(tokensession.ErrTooLarge, err, "Update with %d bytes", p.suite.TooLarge)
 	p.wantUnchanged(id, was)
+}
+
+// dataLimit compares the length that the store refuses with the one that was declared.
+func dataLimit(p *probe) {
+	length := 2 * atLeast
+	if p.suite.TooLarge > 0 {
+		length = max(p.suite.TooLarge/2, atLeast)
+	}
+	_, err := p.create(newID(), tokensession.Record{Data: make([]byte, length), TTL: time.Hour})
+	if !errors.Is(err, tokensession.ErrTooLarge) {
+		return // that the store may be too slow for so much, or too full, is no matter of limits
+	}
+	if p.suite.TooLarge == 0 {
+		p.fatalf("Create with %d bytes: %v; Suite.TooLarge is 0, which is none that a test can afford", length, err)
+	}
+	p.fatalf("Create with %d bytes: %v; Suite.TooLarge is %d, and half of it is to be held", length, err, p.suite.TooLarge)
 }
 
 func ownersAccepted(p *probe) {

@@ -201,6 +201,7 @@ func (w walker) besideWrites(p *probe) {
 	defer writers.Wait()
 	defer over.Store(true)
 	writers.Go(func() {
+		defer p.catch()
 		for n := int64(1); !over.Load(); n++ {
 			i := int(n) % len(stable)
 			if p.replace(stable[i], record(strconv.FormatInt(n, 10), "owner", time.Hour)) {
@@ -210,6 +211,7 @@ func (w walker) besideWrites(p *probe) {
 		}
 	})
 	writers.Go(func() {
+		defer p.catch()
 		for !over.Load() {
 			id := newID()
 			p.store.Create(p.Context(), id, record("0", "owner", time.Hour))

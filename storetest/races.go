@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,18 +24,27 @@ func (p *probe) rounds(f func()) {
 }
 
 // together calls f n times at once and waits until all have returned. In f, only the
-// methods of probe that do not end the check may be called.
+// methods of probe that do not end the check may be called. A panic in f is one of together.
 func together(n int, f func(i int)) {
 	var wg sync.WaitGroup
+	var panicked atomic.Value
 	start := make(chan struct{})
 	for i := range n {
 		wg.Go(func() {
+			defer func() {
+				if reason := recover(); reason != nil {
+					panicked.Store(fmt.Sprintf("%v\n%s", reason, debug.Stack()))
+				}
+			}()
 			<-start
 			f(i)
 		})
 	}
 	close(start)
 	wg.Wait()
+	if reason := panicked.Load(); reason != nil {
+		panic(reason)
+	}
 }
 
 // handles returns the stores that a race is run on: two that share their records where
@@ -212,8 +222,8 @@ func (p *probe) neverBack(name string, write write, remove func(id string) error
 		var failed error
 		together(2, func(i int) {
 			if i == 0 {
+				defer removed.Store(true)
 				failed = remove(id)
-				removed.Store(true)
 				return
 			}
 			for last, err := false, error(nil); err == nil && !last; {
@@ -269,6 +279,7 @@ func touchBesideUpdate(p *probe) {
 	var over atomic.Bool
 	var touchers sync.WaitGroup
 	touchers.Go(func() {
+		defer p.catch()
 		for !over.Load() {
 			if err := handles[len(handles)-1].Touch(p.Context(), id, time.Hour); known(err) {
 				p.errorf("Touch beside Updates: %v", err)

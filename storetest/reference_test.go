@@ -312,8 +312,9 @@ func suite(spoil func(*reference) tokensession.Store) Suite {
 			srv := newServer()
 			return func() tokensession.Store { return fresh(srv, "") }
 		},
-		InProcess: true,
-		TooLarge:  1<<20 + 1,
+		Capabilities: AllCapabilities,
+		InProcess:    true,
+		TooLarge:     1<<20 + 1,
 	}
 }
 

@@ -30,6 +30,7 @@ it refuses with ErrTooLarge, and the record that was there stands.`,
 			{"returned", still, dataReturns},
 			{"empty", still, dataEmpty},
 			{"too_large", still, dataTooLarge},
+			{"declared", still, dataLimit},
 		},
 	},
 	{
@@ -247,6 +248,12 @@ holds a password or more of an id than its first 8 characters.`,
 		checks: []check{
 			{"discreet", still, errorsDiscreet},
 		},
+	},
+	{
+		name: "Capabilities",
+		text: `Offer those of Counter, Clearer, Lister, OwnerIndex, Pinger and io.Closer that the backend
+can keep honestly, and no others.`,
+		checks: capabilityChecks(),
 	},
 	{
 		name: "Counter",

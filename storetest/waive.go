@@ -1,0 +1,79 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// runRule runs the checks of r, each in a subtest of t. It returns a line for each that was
+// skipped, and what is wrong with the rule's waiver, or "".
+func (s Suite) runRule(t *testing.T, r *rule) (skipped []string, idle string) {
+	var passed []check
+	left := len(r.checks) // those that may have failed, or were not asked for by -run
+	for _, c := range r.checks {
+		t.Run(c.name, func(t *testing.T) {
+			rec := s.runCheck(t, r, c)
+			switch {
+			case rec.skipped:
+				skipped = append(skipped, fmt.Sprintf("%s/%s: %s", r.name, c.name, strings.Join(rec.lines, "; ")))
+			case !rec.failed:
+				passed = append(passed, c)
+			}
+			if !rec.failed && !rec.waived {
+				left--
+			}
+			rec.replay(t)
+		})
+	}
+	reason, waived := s.Waive[r.name]
+	if !waived || left > 0 || len(passed) == 0 {
+		return skipped, ""
+	}
+	for _, c := range passed {
+		if s.insist(t, r, c).failed {
+			return skipped, ""
+		}
+	}
+	return skipped, fmt.Sprintf("waived (%s), but all its checks pass: take %q out of Suite.Waive", reason, r.name)
+}
+
+// runCheck examines c and lets a waiver, if there is one, turn what was found.
+func (s Suite) runCheck(t *testing.T, r *rule, c check) *recorder {
+	rec := s.examine(t, r, c)
+	name := r.name + "/" + c.name
+	reason, waived := s.Waive[name]
+	if waived && !rec.failed && !rec.skipped {
+		if rec = s.insist(t, r, c); !rec.failed {
+			rec.Errorf("waived (%s), but passes: take %q out of Suite.Waive", reason, name)
+			return rec
+		}
+	}
+	if !waived {
+		reason, waived = s.Waive[r.name]
+	}
+	if waived && rec.failed {
+		rec.waive(reason)
+	}
+	return rec
+}
+
+// insist examines c, which has passed though it is waived, until it fails: a race may need
+// more than one try. It gives up after fourteen times the budget.
+func (s Suite) insist(t *testing.T, r *rule, c check) (rec *recorder) {
+	s.Budget = s.budget()
+	for range 3 {
+		s.Budget *= 2
+		if rec = s.examine(t, r, c); rec.failed {
+			break
+		}
+	}
+	return rec
+}
+
+// waive turns a failure into a skip, of which it leaves the first line.
+func (r *recorder) waive(reason string) {
+	seen, _, _ := strings.Cut(strings.Join(r.lines, "\n"), "\n")
+	r.failed, r.skipped, r.waived = false, true, true
+	r.lines = []string{"waived (" + reason + "): " + seen}
+}
