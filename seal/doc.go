@@ -6,7 +6,7 @@
 //
 // It keeps the rules of [tokensession.Store] as the store under it does, with the
 // differences that stand here, and [tokensession.As] finds in it the capabilities that
-// are found in that store. To close that store closes both.
+// are found in that store. Closing that store closes both.
 //
 // # What it protects
 //

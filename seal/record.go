@@ -86,7 +86,7 @@ func (s *Store) open(id string, rec tokensession.Record) (tokensession.Record, e
 	text := b[belongs:]
 	owner, data := binary.BigEndian.Uint16(text), text[ownerLen:]
 	rec.Owner = string(data[:owner])
-	rec.Data = data[owner:len(data):len(data)] // an append by the reader finds nothing behind it
+	rec.Data = data[owner:]
 	return rec, nil
 }
 

@@ -269,6 +269,7 @@ func TestSwapping(t *testing.T) {
 	create(t, s, "b", record("data", "bob"))
 	create(t, s, "nobody", record("data", ""))
 	a, b, nobody := get(t, m, "a"), get(t, m, "b"), get(t, m, "nobody")
+	create(t, s, "a"+a.Owner[:1], record("data", "ada"))
 	for name, swapped := range map[string]struct {
 		id  string
 		rec tokensession.Record
@@ -278,6 +279,7 @@ func TestSwapping(t *testing.T) {
 		"another's data":             {"b", tokensession.Record{Data: a.Data, Owner: b.Owner}},
 		"another's tag":              {"b", tokensession.Record{Data: b.Data, Owner: a.Owner}},
 		"a tag for who has none":     {"nobody", tokensession.Record{Data: nobody.Data, Owner: a.Owner}},
+		"the tag's start in the id":  {"a" + a.Owner[:1], tokensession.Record{Data: a.Data, Owner: a.Owner[1:]}},
 		"the tag of the owner taken": {"a", tokensession.Record{Data: a.Data}},
 	} {
 		t.Run(name, func(t *testing.T) {

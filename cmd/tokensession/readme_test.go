@@ -35,6 +35,7 @@ var imports = map[string]string{
 	"http":         "net/http",
 	"testing":      "testing",
 	"tokensession": "github.com/tokensession/tokensession",
+	"seal":         "github.com/tokensession/tokensession/seal",
 	"session":      "github.com/tokensession/tokensession/session",
 	"storetest":    "github.com/tokensession/tokensession/storetest",
 }
