@@ -38,7 +38,7 @@
 //	openssl rand -base64 32
 //
 // A record whose key was lost or dropped, one that was stored before there was a seal
-// and one that was tampered with are ErrCorrupt, with an [tokensession.OpError] that
+// and one that was tampered with are ErrCorrupt, with a [tokensession.OpError] that
 // says which of these. For Get that is an answer; All and ByOwner go on after it. For
 // package session the client begins a new session. Create, Touch, Delete and Len do not
 // open the record, and deal with it as with any other.

@@ -26,8 +26,8 @@ const (
 	saltAt     = 1 + keyIDSize
 	nonceAt    = saltAt + saltSize // of the half that GCM takes and makes
 	textAt     = saltAt + nonceSize
-	ownerLen   = 2
-	sealedSize = textAt + ownerLen + tagSize // of no owner and no data
+	lengthSize = 2
+	sealedSize = textAt + lengthSize + tagSize // of no owner and no data
 )
 
 var (
@@ -84,7 +84,7 @@ func (s *Store) open(id string, rec tokensession.Record) (tokensession.Record, e
 	}
 	// What is authentic is well formed.
 	text := b[belongs:]
-	owner, data := binary.BigEndian.Uint16(text), text[ownerLen:]
+	owner, data := binary.BigEndian.Uint16(text), text[lengthSize:]
 	rec.Owner = string(data[:owner])
 	rec.Data = data[owner:]
 	return rec, nil
