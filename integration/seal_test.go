@@ -69,10 +69,11 @@ func TestSealedBolt(t *testing.T) {
 		}
 	}
 	sealedSuite(storetest.Suite{
-		New:       func(tb testing.TB) tokensession.Store { return file(tb)() },
-		Reopen:    file,
-		InProcess: true,
-		TooLarge:  64<<20 + 1,
+		New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
+		Capabilities: storetest.AllCapabilities,
+		Reopen:       file,
+		InProcess:    true,
+		TooLarge:     64<<20 + 1,
 	}).Run(t)
 }
 

@@ -12,8 +12,9 @@ func TestStore(t *testing.T) {
 	for name, keys := range map[string][][]byte{"one key": {newKey}, "two keys": {newKey, oldKey}} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Suite{
-				New:       func(tb testing.TB) tokensession.Store { return sealed(tb, memory.New(nil), keys...) },
-				InProcess: true,
+				New:          func(tb testing.TB) tokensession.Store { return sealed(tb, memory.New(nil), keys...) },
+				Capabilities: storetest.AllCapabilities,
+				InProcess:    true,
 			}.Run(t)
 		})
 	}
