@@ -62,7 +62,14 @@ func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 			return
 		}
 		v.context = requestContext[T]{r.Context(), &v.session}
+		returned := false
+		defer func() {
+			if !returned {
+				v.panicked()
+			}
+		}()
 		next.ServeHTTP(v.writer.offer(), r.WithContext(&v.context))
+		returned = true
 		v.leave()
 	})
 }
@@ -132,6 +139,17 @@ func (v *visit[T]) leave() {
 	}
 }
 
+// panicked is for a middleware outside, which may answer the request yet: if the
+// handler renewed or ended the session before it panicked, the client has to know.
+func (v *visit[T]) panicked() {
+	if v.sent.Load() {
+		return
+	}
+	v.state.mu.Lock()
+	defer v.state.mu.Unlock()
+	v.tell(v.Header())
+}
+
 // save stores the session and puts into the header what the client is to know. It
 // runs once, before the header goes out; an error says that another response has
 // gone out instead.
@@ -168,15 +186,23 @@ func (v *visit[T]) settle(h http.Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v.sent.Store(true)
+	v.tell(h)
+	return err
+}
+
+// tell puts into the header what the client has to know of its token. The caller
+// holds mu.
+func (v *visit[T]) tell(h http.Header) {
+	s := &v.state
 	switch {
 	case s.sendToken:
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
-		h.Set("Cache-Control", "no-store")
 	case s.clearToken:
 		v.via.clear(h)
-		h.Set("Cache-Control", "no-store")
+	default:
+		return
 	}
-	return err
+	forbidStoring(h)
 }
 
 // autosave stores what changed. An error is one that the client has to know of. The
@@ -282,13 +308,33 @@ func answerError(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, http.StatusText(status), status)
 }
 
+// forbidStoring keeps a response with a token out of every cache, those included that
+// a field of their own tells what to do (RFC 9213).
+func forbidStoring(h http.Header) {
+	if !lists(h, "Cache-Control", "no-store") {
+		h.Set("Cache-Control", "no-store")
+	}
+	for name := range h {
+		if strings.HasSuffix(name, "Cdn-Cache-Control") || name == "Surrogate-Control" {
+			delete(h, name)
+		}
+	}
+}
+
 func addVary(h http.Header, name string) {
-	for _, line := range h["Vary"] {
+	if !lists(h, "Vary", name) && !lists(h, "Vary", "*") {
+		h.Add("Vary", name)
+	}
+}
+
+// lists reports whether a header that is a comma-separated list has the member.
+func lists(h http.Header, name, member string) bool {
+	for _, line := range h[name] {
 		for field := range strings.SplitSeq(line, ",") {
-			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, name) {
-				return
+			if strings.EqualFold(strings.TrimSpace(field), member) {
+				return true
 			}
 		}
 	}
-	h.Add("Vary", name)
+	return false
 }

@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -340,110 +339,5 @@ func TestRecordThatTheStoreCannotRead(t *testing.T) {
 	})
 	if got := w.Header().Get("X-Auth-Token"); w.Code != 200 || got == "" || got == token || !strings.Contains(a.log.String(), "corrupt") {
 		t.Errorf("status %d, token %q, log:\n%s", w.Code, got, a.log)
-	}
-}
-
-func TestSavedBeforeTheFirstByte(t *testing.T) {
-	a := newApp(t, nil)
-	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Views = 1 })
-	views := func() int { data, _, _ := a.stored(t, token); return data.Views }
-	server := httptest.NewServer(a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := a.Get(r.Context())
-		s.Data.Views++
-		switch r.URL.Path {
-		case "/write":
-			fmt.Fprint(w, "x")
-		case "/header":
-			w.WriteHeader(http.StatusNoContent)
-		case "/flush":
-			w.(http.Flusher).Flush()
-		case "/controller":
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				t.Error(err)
-			}
-		case "/hints":
-			w.Header().Set("Link", "</style.css>")
-			w.WriteHeader(http.StatusEarlyHints)
-			if views() == s.Data.Views {
-				t.Error("saved with a 103")
-			}
-			w.WriteHeader(http.StatusOK)
-		case "/hijack":
-			if _, ok := w.(http.Hijacker); !ok {
-				t.Error("no Hijacker")
-			}
-			c, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		case "/deadline":
-			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-				t.Error(err)
-			}
-			fmt.Fprint(w, "x")
-		}
-		if got := views(); got != s.Data.Views {
-			t.Errorf("%s: the store has %d views, the handler %d", r.URL.Path, got, s.Data.Views)
-		}
-	})))
-	defer server.Close()
-	for _, path := range []string{"write", "header", "flush", "controller", "hints", "hijack", "deadline"} {
-		r, err := http.NewRequest("GET", server.URL+"/"+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.SetToken(r, token)
-		resp, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.Copy(io.Discard, bufio.NewReader(resp.Body))
-		resp.Body.Close()
-	}
-}
-
-// bareWriter has neither Flush nor Hijack.
-type bareWriter struct{ http.ResponseWriter }
-
-func TestWriterOffersWhatIsUnderIt(t *testing.T) {
-	a := newApp(t, nil)
-	w := httptest.NewRecorder()
-	for name, under := range map[string]http.ResponseWriter{"recorder": w, "bare": bareWriter{w}} {
-		a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, flushes := w.(http.Flusher)
-			_, hijacks := w.(http.Hijacker)
-			if flushes != (name == "recorder") || hijacks {
-				t.Errorf("%s: Flush %v, Hijack %v", name, flushes, hijacks)
-			}
-			if err := http.NewResponseController(w).Flush(); (err == nil) != flushes {
-				t.Errorf("%s: FlushError: %v", name, err)
-			}
-		})).ServeHTTP(under, a.newRequest(""))
-	}
-}
-
-func TestVaryAndCacheControl(t *testing.T) {
-	a := newApp(t, &session.Options[account]{Transport: session.First(session.Header("x-session"), session.Bearer(), session.Cookie(session.CookieOptions{}))})
-	used := a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Vary", "Accept, authorization")
-		w.Header().Set("Cache-Control", "public, max-age=60")
-		a.Get(r.Context())
-	})
-	if got := fmt.Sprint(used.Header()["Vary"]); got != "[Accept, authorization X-Session Cookie]" || used.Header().Get("Cache-Control") != "public, max-age=60" {
-		t.Errorf("read only: %v", used.Header())
-	}
-	unused := a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {})
-	if unused.Header().Get("Vary") != "" {
-		t.Errorf("without Get: %v", unused.Header())
-	}
-	begun := a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=60")
-		a.Get(r.Context()).Token()
-	})
-	if begun.Header().Get("X-Session") == "" || begun.Header().Get("Cache-Control") != "no-store" {
-		t.Errorf("with a token: %v", begun.Header())
 	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 )
@@ -32,21 +33,56 @@ func (w *writer) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError is what [http.ResponseController] calls.
-func (w *writer) FlushError() error {
+// WriteString spares what is under it the copy that io.WriteString would make.
+func (w *writer) WriteString(s string) (int, error) {
 	if err := w.commit.save(); err != nil {
-		return err
+		return 0, err
 	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
+	return io.WriteString(w.ResponseWriter, s)
 }
 
-// offer returns w with those of Flush and Hijack that something under it has, since
-// handlers ask for them by type assertion.
+// sniffLen is how much [http.DetectContentType] looks at.
+const sniffLen = 512
+
+// ReadFrom lets io.Copy reach sendfile in what is under it. The first bytes it copies
+// by itself, as net/http does: before the source has something to give, no response
+// begins, and the session may still change.
+//
+// It does not look for a ReadFrom further down: a middleware that has none, but
+// compresses in its Write, must not be passed by.
+func (w *writer) ReadFrom(src io.Reader) (int64, error) {
+	n, err := io.CopyN(onlyWriter{w}, src, sniffLen)
+	if err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		return n, err
+	}
+	rest, err := io.Copy(w.ResponseWriter, src)
+	return n + rest, err
+}
+
+// onlyWriter hides ReadFrom from io.Copy.
+type onlyWriter struct{ io.Writer }
+
+// Push passes on to what is under it, and begins no response. It is there in any case,
+// because [http.Pusher] promises nothing: it has an error for that.
+func (w *writer) Push(target string, o *http.PushOptions) error {
+	p, ok := under[http.Pusher](w.ResponseWriter)
+	if !ok {
+		return http.ErrNotSupported
+	}
+	return p.Push(target, o)
+}
+
+// offer returns w with those of Flush and Hijack that something under it has:
+// handlers ask for them by type assertion, and take them for a promise.
 func (w *writer) offer() http.ResponseWriter {
-	flushes, hijacks := has[http.Flusher](w.ResponseWriter), has[http.Hijacker](w.ResponseWriter)
+	flushes := has[http.Flusher](w.ResponseWriter) || has[interface{ FlushError() error }](w.ResponseWriter)
+	hijacks := has[http.Hijacker](w.ResponseWriter)
 	switch {
 	case flushes && hijacks:
-		return flushHijacker{w}
+		return flushHijacker{flusher{w}}
 	case flushes:
 		return flusher{w}
 	case hijacks:
@@ -58,16 +94,21 @@ func (w *writer) offer() http.ResponseWriter {
 type (
 	flusher       struct{ *writer }
 	hijacker      struct{ *writer }
-	flushHijacker struct{ *writer }
+	flushHijacker struct{ flusher }
 )
 
-func (f flusher) Flush()       { f.flush() }
-func (f flushHijacker) Flush() { f.flush() }
+func (f flusher) Flush() { _ = f.FlushError() } // http.Flusher has no error
+
+// FlushError is what [http.ResponseController] calls.
+func (f flusher) FlushError() error {
+	if err := f.commit.save(); err != nil {
+		return err
+	}
+	return http.NewResponseController(f.ResponseWriter).Flush()
+}
 
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error)      { return h.hijack() }
 func (h flushHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.hijack() }
-
-func (w *writer) flush() { _ = w.FlushError() } // http.Flusher has no error
 
 func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.commit.save(); err != nil {
@@ -76,15 +117,20 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-// has looks for T in w and in what it wraps.
 func has[T any](w http.ResponseWriter) bool {
+	_, ok := under[T](w)
+	return ok
+}
+
+// under looks for T in w and in what it wraps.
+func under[T any](w http.ResponseWriter) (T, bool) {
 	for {
-		if _, ok := w.(T); ok {
-			return true
+		if t, ok := w.(T); ok {
+			return t, true
 		}
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			return false
+			return *new(T), false
 		}
 		w = u.Unwrap()
 	}
