@@ -20,6 +20,7 @@ type visit[T any] struct {
 	m       *Manager[T]
 	r       *http.Request
 	via     Transport // how the answer goes back
+	carried bool      // the request had a token
 	cookies int       // how many Set-Cookie headers were there before the handler
 	sent    atomic.Bool
 	err     error // why the response was replaced
@@ -91,8 +92,8 @@ func (c *requestContext[T]) Value(k any) any {
 // request already.
 func (v *visit[T]) enter() bool {
 	token, via := v.m.opts.Transport.token(v.r)
-	v.via = via
-	if token == "" {
+	v.via, v.carried = via, token != ""
+	if !v.carried {
 		return true
 	}
 	if err := via.check(v.r); err != nil {
@@ -197,7 +198,7 @@ func (v *visit[T]) tell(h http.Header) {
 	switch {
 	case s.sendToken:
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
-	case s.clearToken:
+	case s.clearToken && v.carried: // else it could be a newer login's that is deleted
 		v.via.clear(h)
 	default:
 		return
