@@ -25,6 +25,7 @@ type visit[T any] struct {
 	sent    atomic.Bool
 	err     error // why the response was replaced
 	touched bool  // renewing the idle timeout was tried
+	done    bool  // nothing has panicked
 }
 
 func (v *visit[T]) init(m *Manager[T]) {
@@ -43,12 +44,13 @@ func (v *visit[T]) init(m *Manager[T]) {
 // thing until something is saved. A panic that leaves next saves nothing. A Handler
 // of the same manager inside another does nothing.
 //
-// Put [http.TimeoutHandler] around this Handler and not inside: a handler that it has
-// given up goes on using the session while that is being saved. A hijacked connection
-// gets no header from here: whoever hijacks with a new session sends its Token himself.
+// The package comment says how a response, and other middleware, go together with it.
+// A hijacked connection gets no header from here: whoever hijacks with a new session
+// writes w.Header, which has the token by then, or sends the Token in another way.
 //
-// A response that carries a token has "Cache-Control: no-store"; one for which Get
-// was called has a Vary of the request headers that the token comes in.
+// A response that carries a token has "Cache-Control: no-store", and none of the fields
+// that tell single caches otherwise, such as CDN-Cache-Control; one for which Get was
+// called has a Vary of the request headers that the token comes in.
 func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Value(key[T]{m}) != nil {
@@ -63,15 +65,10 @@ func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 			return
 		}
 		v.context = requestContext[T]{r.Context(), &v.session}
-		returned := false
-		defer func() {
-			if !returned {
-				v.panicked()
-			}
-		}()
+		defer v.abandon()
 		next.ServeHTTP(v.writer.offer(), r.WithContext(&v.context))
-		returned = true
 		v.leave()
+		v.done = true
 	})
 }
 
@@ -140,15 +137,21 @@ func (v *visit[T]) leave() {
 	}
 }
 
-// panicked is for a middleware outside, which may answer the request yet: if the
-// handler renewed or ended the session before it panicked, the client has to know.
-func (v *visit[T]) panicked() {
-	if v.sent.Load() {
-		return
+// abandon does what is left to do when the handler has panicked. A middleware outside
+// may answer the request yet: if the handler had renewed or ended the session, the client
+// has to know. If the response was replaced, what the handler aborts is not that one.
+func (v *visit[T]) abandon() {
+	switch {
+	case v.done:
+	case !v.sent.Load():
+		v.state.mu.Lock()
+		defer v.state.mu.Unlock()
+		v.tell(v.Header())
+	case v.err != nil:
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			panic(p)
+		}
 	}
-	v.state.mu.Lock()
-	defer v.state.mu.Unlock()
-	v.tell(v.Header())
 }
 
 // save stores the session and puts into the header what the client is to know. It

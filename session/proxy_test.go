@@ -161,3 +161,18 @@ func TestReverseProxyWhoseBackendIsDown(t *testing.T) {
 		t.Errorf("status %d, %v %+v", resp.StatusCode, ok, data)
 	}
 }
+
+// A proxy aborts its response if it cannot write it. The error that is sent in its place
+// has to reach the client all the same.
+func TestReverseProxyWhoseResponseIsReplaced(t *testing.T) {
+	for _, protocol := range protocols {
+		a := newApp(t, nil)
+		a.store.set(map[string]error{"Create": errDown}, nil)
+		backend := start(t, "HTTP/1.1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "body") }))
+		server := start(t, protocol, a.Handler(count(a, newProxy(t, backend.URL))))
+		resp := a.send(t, server, "GET", "/", "")
+		if body := readAll(t, resp.Body); resp.StatusCode != 503 || body != "Service Unavailable\n" {
+			t.Errorf("%s: %d %q", protocol, resp.StatusCode, body)
+		}
+	}
+}
