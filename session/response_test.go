@@ -419,3 +419,33 @@ func TestClientThatHangsUp(t *testing.T) {
 		}
 	}
 }
+
+func TestCloseNotify(t *testing.T) {
+	type closeNotifier interface{ CloseNotify() <-chan bool } // http.CloseNotifier is deprecated
+	for _, protocol := range protocols {
+		a := newApp(t, nil)
+		handler, done := returns(unwrap(a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-w.(closeNotifier).CloseNotify()
+		}))))
+		server := start(t, protocol, handler)
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, "GET", server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-done
+		resp.Body.Close()
+	}
+	a := newApp(t, nil)
+	a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {
+		if c := w.(closeNotifier).CloseNotify(); c != nil {
+			t.Error("a recorder has no connection to be closed")
+		}
+	})
+}

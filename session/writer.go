@@ -75,6 +75,16 @@ func (w *writer) Push(target string, o *http.PushOptions) error {
 	return p.Push(target, o)
 }
 
+// CloseNotify is for what still asks for it, as the Stream of gin does, which panics
+// where it is missing. Where nothing under w can tell, the channel stays silent.
+func (w *writer) CloseNotify() <-chan bool {
+	c, ok := under[interface{ CloseNotify() <-chan bool }](w.ResponseWriter)
+	if !ok {
+		return nil
+	}
+	return c.CloseNotify()
+}
+
 // offer returns w with those of Flush and Hijack that something under it has:
 // handlers ask for them by type assertion, and take them for a promise.
 func (w *writer) offer() http.ResponseWriter {
