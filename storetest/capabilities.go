@@ -2,49 +2,78 @@ package storetest
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/tokensession/tokensession"
 )
 
-func (p *probe) wantLen(c tokensession.Counter, want int, after string) {
-	if n, err := c.Len(p.Context()); n != want || err != nil {
-		p.fatalf("Len = %d, %v after %s; want %d", n, err, after, want)
+// count calls Len, which the store must have.
+func (p *probe) count() (int, error) {
+	n, err := capability[tokensession.Counter](p).Len(p.Context())
+	p.calls.looked(p.label+"Len", outcome(n, err))
+	return n, err
+}
+
+func (p *probe) wantLen(want int, after string) {
+	if n, err := p.count(); n != want || err != nil {
+		p.fatalf("Len = %s after %s; want %d", outcome(n, err), after, want)
 	}
+}
+
+// clear calls Clear, which the store must have.
+func (p *probe) clear() error {
+	err := capability[tokensession.Clearer](p).Clear(p.Context())
+	p.calls.add(errorName(err), "%sClear()", p.label)
+	return err
+}
+
+func (p *probe) mustClear() {
+	if err := p.clear(); err != nil {
+		p.fatalf("Clear: %v", err)
+	}
+}
+
+// deleteOwner calls DeleteOwner, which the store must have.
+func (p *probe) deleteOwner(owner string) (int, error) {
+	n, err := capability[tokensession.OwnerIndex](p).DeleteOwner(p.Context(), owner)
+	p.calls.add(outcome(n, err), "%sDeleteOwner(%.40q)", p.label, owner)
+	return n, err
+}
+
+// outcome is a number in words, or the error that came instead.
+func outcome(n int, err error) string {
+	if err != nil {
+		return errorName(err)
+	}
+	return strconv.Itoa(n)
 }
 
 // counterCounts follows the number of records through all that can change it.
 func counterCounts(p *probe) {
-	c := capability[tokensession.Counter](p)
-	p.wantLen(c, 0, "nothing")
+	p.wantLen(0, "nothing")
 	first := newID()
 	v := p.mustCreate(first, record("data", "owner", time.Hour))
 	for range 20 {
 		p.mustCreate(newID(), record("data", "owner", tokensession.Forever))
 	}
-	p.wantLen(c, 21, "21 Creates")
+	p.wantLen(21, "21 Creates")
 	p.mustUpdate(first, at(v, record("new", "other", time.Hour)))
-	p.wantLen(c, 21, "an Update")
+	p.wantLen(21, "an Update")
 	p.mustTouch(first, time.Minute)
-	p.wantLen(c, 21, "a Touch")
+	p.wantLen(21, "a Touch")
 	p.create(first, record("data", "", time.Hour))
-	p.wantLen(c, 21, "a Create where a live record is")
+	p.wantLen(21, "a Create where a live record is")
 	p.mustDelete(first)
-	p.wantLen(c, 20, "a Delete")
+	p.wantLen(20, "a Delete")
 	p.delete(first)
-	p.wantLen(c, 20, "a Delete of nothing")
+	p.wantLen(20, "a Delete of nothing")
 	p.mustCreate(first, record("data", "", time.Hour))
-	p.wantLen(c, 21, "a Create of what was deleted")
+	p.wantLen(21, "a Create of what was deleted")
 }
 
 func clearerEmpties(p *probe) {
-	c := capability[tokensession.Clearer](p)
-	clear := func() {
-		if err := c.Clear(p.Context()); err != nil {
-			p.fatalf("Clear: %v", err)
-		}
-	}
-	clear()
+	p.mustClear()
 	var gone []string
 	for i := range 100 {
 		gone = append(gone, newID())
@@ -54,7 +83,7 @@ func clearerEmpties(p *probe) {
 		}
 		p.mustCreate(gone[i], record("data", owner, ttl))
 	}
-	clear()
+	p.mustClear()
 	for _, id := range gone {
 		p.wantGone(id)
 	}

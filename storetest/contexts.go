@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ func contextsDone(p *probe) {
 			p.want(cause, m.call(ctx), "%s with a context that is done", m.name)
 		}
 		p.wantUnchanged(id, was)
-		_, err := p.store.Create(ctx, absent, record("data", "owner", time.Hour))
+		_, err := p.under(ctx, "context done").create(absent, record("data", "owner", time.Hour))
 		p.want(cause, err, "Create with a context that is done")
 		p.wantGone(absent)
 	}
@@ -52,16 +53,11 @@ func contextsIterators(p *probe) {
 func contextsAfter(p *probe) {
 	id := newID()
 	ctx, cancel := context.WithCancel(p.Context())
-	v, err := p.store.Create(ctx, id, record("data", "owner", time.Hour))
-	if err != nil {
-		p.fatalf("Create: %v", err)
-	}
+	v := p.under(ctx, "context ends after it").mustCreate(id, record("data", "owner", time.Hour))
 	cancel()
 	p.wantRecord(id, record("data", "owner", 0))
 	ctx, cancel = context.WithCancel(p.Context())
-	if _, err := p.store.Update(ctx, id, at(v, record("new", "owner", time.Hour))); err != nil {
-		p.fatalf("Update: %v", err)
-	}
+	p.under(ctx, "context ends after it").mustUpdate(id, at(v, record("new", "owner", time.Hour)))
 	cancel()
 	p.wantRecord(id, record("new", "owner", 0))
 }
@@ -142,9 +138,8 @@ func outageOutcome(p *probe) {
 	for n := 1; n <= looks; n++ {
 		id := newID()
 		ctx := newFuse(p.Context(), n)
-		v, err := p.store.Create(ctx, id, old)
+		v, err := p.under(ctx, fmt.Sprintf("context ends at look %d", n)).create(id, old)
 		ctx.cancel()
-		p.calls.add(result(v, err), "Create(%q) with a context that ends at look %d", id, n)
 		if err != nil {
 			id = newID()
 			v = p.mustCreate(id, old)
@@ -152,9 +147,8 @@ func outageOutcome(p *probe) {
 		p.wantRecord(id, old)
 
 		ctx = newFuse(p.Context(), n)
-		next, err := p.store.Update(ctx, id, at(v, wanted))
+		next, err := p.under(ctx, fmt.Sprintf("context ends at look %d", n)).update(id, at(v, wanted))
 		ctx.cancel()
-		p.calls.add(result(next, err), "Update(%q) with a context that ends at look %d", id, n)
 		if err == nil {
 			p.wantRecord(id, wanted)
 			p.mustUpdate(id, at(next, wanted))

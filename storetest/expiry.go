@@ -127,12 +127,10 @@ func expiryDelete(p *probe) {
 }
 
 func expiryLen(p *probe) {
-	counter := capability[tokensession.Counter](p)
+	capability[tokensession.Counter](p)
 	p.mustCreate(newID(), record("live", "owner", time.Hour))
 	p.expired(3)
-	if n, err := counter.Len(p.Context()); n != 1 || err != nil {
-		p.fatalf("Len = %d, %v; want 1, of a live record and three expired ones", n, err)
-	}
+	p.wantLen(1, "three of four records have expired")
 }
 
 func expiryAll(p *probe) {
@@ -152,12 +150,10 @@ func expiryByOwner(p *probe) {
 }
 
 func expiryDeleteOwner(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	p.mustCreate(newID(), record("live", "owner", time.Hour))
 	p.expired(3)
-	if n, err := index.DeleteOwner(p.Context(), "owner"); n != 1 || err != nil {
-		p.fatalf("DeleteOwner = %d, %v; want 1, of a live record and three expired ones", n, err)
-	}
+	p.wantDeleted("owner", 1)
 }
 
 // view is a way to see whether the only record of a store is there.
@@ -222,27 +218,26 @@ func touchBesideExpiry(p *probe) {
 	handles := p.handles()
 	p.rounds(func() {
 		id := newID()
-		if _, err := p.store.Create(p.Context(), id, record("data", "", ttl)); err != nil {
-			p.fatalf("Create: %v", err)
-		}
+		p.mustCreate(id, record("data", "", ttl))
 		var gone, over atomic.Bool
 		var touched error
 		together(3, func(i int) {
 			if i == 0 {
 				defer over.Store(true)
 				time.Sleep(ttl - 100*time.Microsecond + rand.N(200*time.Microsecond+p.suite.Granularity))
-				touched = p.store.Touch(p.Context(), id, time.Hour)
+				touched = p.racer(0, p.store).touch(id, time.Hour)
 				return
 			}
+			q := p.racer(i, handles[i%len(handles)])
 			for last := false; !last && !gone.Load(); {
 				last = over.Load()
-				if _, err := handles[i%len(handles)].Get(p.Context(), id); errors.Is(err, tokensession.ErrNotFound) {
+				if _, err := q.get(id); errors.Is(err, tokensession.ErrNotFound) {
 					gone.Store(true)
 				}
 			}
 		})
 		if gone.Load() && touched == nil {
-			p.errorf("Touch of an expired record succeeded: a Get beside it had given %v", tokensession.ErrNotFound)
+			p.failure(about(id), "Touch of an expired record succeeded: a Get beside it had given ErrNotFound")
 		}
 	})
 }

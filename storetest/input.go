@@ -28,7 +28,12 @@ func idsAccepted(p *probe) {
 		"..", "../x", "%00", "%2F", "a'b", `a"b`, `a\b`, "a*", "a?", "[ab]", "{ab}", "$1", "--", "00", "nil")
 	versions := make(map[string]tokensession.Version)
 	for _, id := range ids {
-		versions[id] = p.mustCreate(id, record("data of "+id, "", time.Hour))
+		v, err := p.create(id, record("data of "+id, "", time.Hour))
+		if errors.Is(err, tokensession.ErrExists) {
+			p.fatalf("Create(%q), of an id that is none of those created before: ErrExists; these are %.200q", id, ids[:len(versions)])
+		}
+		p.want(nil, err, "Create(%q)", id)
+		versions[id] = v
 	}
 	for _, id := range ids {
 		p.wantRecord(id, record("data of "+id, "", 0))

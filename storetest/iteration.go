@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 	"strconv"
 	"sync"
@@ -38,13 +39,14 @@ func (p *probe) collect(name string, seq entries) map[string]tokensession.Entry 
 	seen := make(map[string]tokensession.Entry)
 	for e, err := range seq {
 		if err != nil {
-			p.fatalf("%s: %q, %v", name, e.ID, err)
+			p.fatalf("%s: %q, %s", name, e.ID, errorName(err))
 		}
 		if _, ok := seen[e.ID]; ok && !p.suite.Repeats {
-			p.fatalf("%s showed %q twice", name, e.ID)
+			p.failAbout(e.ID, "%s showed %q twice", name, e.ID)
 		}
 		seen[e.ID] = e
 	}
+	p.calls.looked(p.label+name, fmt.Sprintf("%d records", len(seen)))
 	return seen
 }
 
@@ -53,12 +55,12 @@ func (p *probe) wantEntries(name string, seq entries, want ...string) {
 	seen := p.collect(name, seq)
 	for _, id := range want {
 		if _, ok := seen[id]; !ok {
-			p.fatalf("%s did not show the live record %q", name, id)
+			p.failAbout(id, "%s did not show the live record %q", name, id)
 		}
 		delete(seen, id)
 	}
 	for id, e := range seen {
-		p.fatalf("%s showed %q: %s, which is not to be shown", name, id, show(e.Record))
+		p.failAbout(id, "%s showed %q: %s, which is not to be shown", name, id, show(e.Record))
 	}
 }
 
@@ -202,22 +204,24 @@ func (w walker) besideWrites(p *probe) {
 	defer over.Store(true)
 	writers.Go(func() {
 		defer p.catch()
+		q := p.racer(0, p.store)
 		for n := int64(1); !over.Load(); n++ {
 			i := int(n) % len(stable)
-			if p.replace(stable[i], record(strconv.FormatInt(n, 10), "owner", time.Hour)) {
+			if q.replace(stable[i], record(strconv.FormatInt(n, 10), "owner", time.Hour)) {
 				numbers[i].Store(n)
 			}
-			p.store.Touch(p.Context(), stable[i], time.Hour+time.Duration(n)*time.Second)
+			q.touch(stable[i], time.Hour+time.Duration(n)*time.Second)
 		}
 	})
 	writers.Go(func() {
 		defer p.catch()
+		q := p.racer(1, p.store)
 		for !over.Load() {
 			id := newID()
-			p.store.Create(p.Context(), id, record("0", "owner", time.Hour))
-			p.replace(id, record("0", "other", time.Hour))
-			p.replace(id, record("0", "owner", time.Hour))
-			p.store.Delete(p.Context(), id)
+			q.create(id, record("0", "owner", time.Hour))
+			q.replace(id, record("0", "other", time.Hour))
+			q.replace(id, record("0", "owner", time.Hour))
+			q.delete(id)
 		}
 	})
 	p.rounds(func() {
@@ -232,13 +236,13 @@ func (w walker) besideWrites(p *probe) {
 			}
 			shown[e.ID]++
 			if n, _ := strconv.ParseInt(string(e.Data), 10, 64); n < least[e.ID] {
-				p.fatalf("%s showed %s; it had been replaced before the iteration began, by %d",
+				p.failAbout(e.ID, "%s showed %s; it had been replaced before the iteration began, by %d",
 					w.name, show(e.Record), least[e.ID])
 			}
 		}
 		for _, id := range stable {
 			if n := shown[id]; n == 0 || n > 1 && !p.suite.Repeats {
-				p.fatalf("%s showed %q %d times; it was live throughout, and being updated", w.name, id, n)
+				p.failAbout(id, "%s showed %q %d times; it was live throughout, and being updated", w.name, id, n)
 			}
 		}
 	})
@@ -247,9 +251,9 @@ func (w walker) besideWrites(p *probe) {
 // replace updates the record of id to rec, without a report, and returns whether it did: it
 // is for goroutines that make work for a check.
 func (p *probe) replace(id string, rec tokensession.Record) bool {
-	got, err := p.store.Get(p.Context(), id)
+	got, err := p.get(id)
 	if err == nil {
-		_, err = p.store.Update(p.Context(), id, at(got.Version, rec))
+		_, err = p.update(id, at(got.Version, rec))
 	}
 	return err == nil
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/tokensession/tokensession"
@@ -45,8 +46,7 @@ func (p *probe) namespaces(a, b string) (inA, inB *probe) {
 	first, second := p.suite.Namespaces(p.recorder, a, b)
 	p.closeLater(first)
 	p.closeLater(second)
-	p.calls.add("opened", "the namespaces %q and %q", a, b)
-	return p.on(first), p.on(second)
+	return p.named(strconv.Quote(a), first), p.named(strconv.Quote(b), second)
 }
 
 // keepsRecordsFrom gives a and b records under the same ids and confusable ones, and
@@ -88,13 +88,11 @@ func (a *probe) seesNothingOf(b *probe) {
 		}
 	}
 	a.mustCreate("mine", record("a's", "owner", time.Hour))
-	if c, ok := tokensession.As[tokensession.OwnerIndex](a.store); ok {
-		a.wantDeleted(c, "owner", 1)
+	if has[tokensession.OwnerIndex](a.store) {
+		a.wantDeleted("owner", 1)
 	}
-	if c, ok := tokensession.As[tokensession.Clearer](a.store); ok {
-		if err := c.Clear(a.Context()); err != nil {
-			a.fatalf("Clear: %v", err)
-		}
+	if has[tokensession.Clearer](a.store) {
+		a.mustClear()
 	}
 	a.delete("mine")
 	for _, id := range neighbourIDs {

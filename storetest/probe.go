@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tokensession/tokensession"
@@ -22,12 +22,17 @@ type probe struct {
 	suite Suite
 	rule  *rule
 	store tokensession.Store
-	exact bool // the clock is turned: no time passes unless the check sleeps
-	calls *calls
+	exact bool            // the clock is turned: no time passes unless the check sleeps
+	ctx   context.Context // of the calls; nil is the test's
+	label string          // what reports put before the names of calls, where there are several stores
+
+	calls   *calls // of this goroutine
+	journal *calls // of all
 }
 
 func (s Suite) newProbe(rec *recorder, r *rule, exact bool) *probe {
-	p := &probe{recorder: rec, suite: s, rule: r, exact: exact, calls: new(calls)}
+	all := newCalls(&rec.calls)
+	p := &probe{recorder: rec, suite: s, rule: r, exact: exact, calls: all, journal: all}
 	p.store = p.open(func() tokensession.Store { return s.New(rec) })
 	return p
 }
@@ -54,6 +59,28 @@ func (p *probe) on(store tokensession.Store) *probe {
 	return &q
 }
 
+// named is p at work on another store, which reports call by name.
+func (p *probe) named(name string, store tokensession.Store) *probe {
+	q := p.on(store)
+	q.label = name + "."
+	return q
+}
+
+// under is p with ctx as the context of its calls, of which reports say what it is.
+func (p *probe) under(ctx context.Context, what string) *probe {
+	q := *p
+	q.ctx, q.label = ctx, "("+what+") "
+	return &q
+}
+
+// Context returns that of the calls.
+func (p *probe) Context() context.Context {
+	if p.ctx != nil {
+		return p.ctx
+	}
+	return p.recorder.Context()
+}
+
 // capability returns the T of the store, and skips the check where there is none.
 func capability[T any](p *probe) T {
 	t, ok := tokensession.As[T](p.store)
@@ -63,26 +90,11 @@ func capability[T any](p *probe) T {
 	return t
 }
 
-// calls remembers the latest calls.
-type calls struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (c *calls) add(result any, format string, args ...any) {
-	const latest = 10
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.lines) == latest {
-		c.lines = append(c.lines[:0], c.lines[1:]...)
-	}
-	c.lines = append(c.lines, fmt.Sprintf(format, args...)+fmt.Sprintf(" = %v", result))
-}
-
-func (c *calls) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return strings.Join(c.lines, "\n")
+// racer is p in goroutine i, from 0, of a race.
+func (p *probe) racer(i int, store tokensession.Store) *probe {
+	q := p.on(store)
+	q.calls = p.journal.of(i + 1)
+	return q
 }
 
 func (p *probe) fatalf(format string, args ...any) {
@@ -90,12 +102,27 @@ func (p *probe) fatalf(format string, args ...any) {
 	p.FailNow()
 }
 
-func (p *probe) errorf(format string, args ...any) {
-	report := "seen: " + fmt.Sprintf(format, args...)
-	if calls := p.calls.String(); calls != "" {
-		report += "\nlatest calls:\n" + indent(calls)
+func (p *probe) errorf(format string, args ...any) { p.failure(aboutLast, format, args...) }
+
+// failAbout is fatalf for what concerns the record of id.
+func (p *probe) failAbout(id, format string, args ...any) {
+	p.failure(about(id), format, args...)
+	p.FailNow()
+}
+
+// failure reports what was seen, and the calls that led to it.
+func (p *probe) failure(which extract, format string, args ...any) {
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i] = errorName(err)
+		}
 	}
-	p.Error(report + "\nrule:\n" + indent(p.rule.text))
+	text := "seen: " + fmt.Sprintf(format, args...)
+	all := p.journal.list()
+	if calls := inWords(slices.Clone(all), which); calls != "" {
+		text += "\n" + calls
+	}
+	p.Error(shorten(text, all) + "\nrule:\n" + indent(p.rule.text))
 }
 
 func indent(text string) string {
@@ -116,57 +143,45 @@ func at(v tokensession.Version, rec tokensession.Record) tokensession.Record {
 	return rec
 }
 
-func show(rec tokensession.Record) string {
-	data := fmt.Sprintf("%.32q", rec.Data)
-	if len(rec.Data) > 32 {
-		data += fmt.Sprintf("… (%d bytes)", len(rec.Data))
-	}
-	ttl := rec.TTL.String()
-	if rec.TTL == tokensession.Forever {
-		ttl = "Forever"
-	}
-	return fmt.Sprintf("{Data: %s, Owner: %.40q, Version: %.40q, TTL: %s}", data, rec.Owner, rec.Version, ttl)
-}
+func (p *probe) begin(name, id string) call { return p.calls.begin(p.label+name, id) }
 
 func (p *probe) get(id string) (tokensession.Record, error) {
+	c := p.begin("Get", id)
 	rec, err := p.store.Get(p.Context(), id)
-	if err != nil {
-		p.calls.add(err, "Get(%.40q)", id)
-	} else {
-		p.calls.add(show(rec), "Get(%.40q)", id)
-	}
+	c.gives, c.err = digestOf(rec), err
+	p.calls.ended(c)
 	return rec, err
 }
 
 func (p *probe) create(id string, rec tokensession.Record) (tokensession.Version, error) {
-	v, err := p.store.Create(p.Context(), id, rec)
-	p.calls.add(result(v, err), "Create(%.40q, %s)", id, show(rec))
-	return v, err
+	c := p.begin("Create", id)
+	c.takes = digestOf(rec)
+	c.made, c.err = p.store.Create(p.Context(), id, rec)
+	p.calls.ended(c)
+	return c.made, c.err
 }
 
 func (p *probe) update(id string, rec tokensession.Record) (tokensession.Version, error) {
-	v, err := p.store.Update(p.Context(), id, rec)
-	p.calls.add(result(v, err), "Update(%.40q, %s)", id, show(rec))
-	return v, err
-}
-
-func result(v tokensession.Version, err error) string {
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%.40q", v)
+	c := p.begin("Update", id)
+	c.takes = digestOf(rec)
+	c.made, c.err = p.store.Update(p.Context(), id, rec)
+	p.calls.ended(c)
+	return c.made, c.err
 }
 
 func (p *probe) touch(id string, ttl time.Duration) error {
-	err := p.store.Touch(p.Context(), id, ttl)
-	p.calls.add(err, "Touch(%.40q, %v)", id, ttl)
-	return err
+	c := p.begin("Touch", id)
+	c.ttl = ttl
+	c.err = p.store.Touch(p.Context(), id, ttl)
+	p.calls.ended(c)
+	return c.err
 }
 
 func (p *probe) delete(id string) error {
-	err := p.store.Delete(p.Context(), id)
-	p.calls.add(err, "Delete(%.40q)", id)
-	return err
+	c := p.begin("Delete", id)
+	c.err = p.store.Delete(p.Context(), id)
+	p.calls.ended(c)
+	return c.err
 }
 
 // reading is what Get returned, and between which instants.
@@ -215,7 +230,7 @@ func (p *probe) mustDelete(id string) {
 // want fails unless err is target.
 func (p *probe) want(target, err error, format string, args ...any) {
 	if !errors.Is(err, target) {
-		p.fatalf("%s: got the error %v, want %v", fmt.Sprintf(format, args...), err, target)
+		p.fatalf("%s: got %s, want %s", fmt.Sprintf(format, args...), errorName(err), errorName(target))
 	}
 }
 
@@ -244,7 +259,7 @@ func sameContent(a, b tokensession.Record) bool {
 func (p *probe) wantUnchanged(id string, was reading) {
 	is := p.wantRecord(id, was.Record)
 	if !p.sameEnd(was, is) {
-		p.fatalf("the TTL was %v and is now, %v later, %v", was.TTL, is.from.Sub(was.to), is.TTL)
+		p.fatalf("the TTL was %s and is now, %v later, %s", showTTL(was.TTL), brief(is.from.Sub(was.to)), showTTL(is.TTL))
 	}
 	p.mustUpdate(id, at(was.Version, was.Record))
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -59,6 +58,14 @@ func (p *probe) handles() []tokensession.Store {
 	return []tokensession.Store{first, second}
 }
 
+// race calls f n times at once. What f repeats it repeats while going: until the budget is
+// spent or the check has failed.
+func (p *probe) race(n int, f func(i int, going func() bool)) {
+	end := time.Now().Add(p.suite.budget())
+	going := func() bool { return time.Now().Before(end) && !p.Failed() }
+	together(n, func(i int) { f(i, going) })
+}
+
 // racers is how many goroutines compete. Eight find a lock that is dropped and retaken
 // for a nanosecond in 9 to 26 ms.
 const racers = 8
@@ -74,7 +81,7 @@ func (o *outcomes) add(p *probe, err, loss error) {
 	case errors.Is(err, loss):
 		o.lost.Add(1)
 	case known(err):
-		p.errorf("a call that can succeed or fail with %v: %v", loss, err)
+		p.errorf("a call that can succeed or fail with %s: got %s", errorName(loss), errorName(err))
 	default:
 		o.unknown.Add(1)
 	}
@@ -84,34 +91,32 @@ func (o *outcomes) add(p *probe, err, loss error) {
 // Create of this one has returned, so there is always one that several want.
 func createRace(p *probe) {
 	handles := p.handles()
-	prefix := newID()
+	prefix := newID() + "-"
 	var turn atomic.Int64
 	var o outcomes
-	var wins [racers][]int64
-	end := time.Now().Add(p.suite.budget())
-	together(racers, func(i int) {
-		for time.Now().Before(end) {
+	var created sync.Map // the numbers of the ids that a Create succeeded for
+	p.race(racers, func(i int, going func() bool) {
+		q := p.racer(i, handles[i%len(handles)])
+		for going() {
 			n := turn.Load()
-			_, err := handles[i%len(handles)].Create(p.Context(), fmt.Sprint(prefix, n), record("data", "", time.Hour))
-			o.add(p, err, tokensession.ErrExists)
+			id := fmt.Sprint(prefix, n)
+			_, err := q.create(id, record("data", "", time.Hour))
+			o.add(q, err, tokensession.ErrExists)
 			if err == nil {
-				wins[i] = append(wins[i], n)
+				if _, twice := created.LoadOrStore(n, true); twice {
+					q.failure(about(id), "two of %d Creates of one id at once succeeded", racers)
+				}
 			}
 			turn.CompareAndSwap(n, n+1)
 		}
 	})
-	created := make(map[int64]bool)
-	for _, n := range slices.Concat(wins[:]...) {
-		if created[n] {
-			p.fatalf("two of %d Creates of one id at once succeeded", racers)
-		}
-		created[n] = true
-	}
 	for n := range turn.Load() {
-		if !created[n] && o.unknown.Load() == 0 {
-			p.fatalf("of %d Creates of one id at once, none succeeded", racers)
+		id := fmt.Sprint(prefix, n)
+		if _, ok := created.Load(n); !ok && o.unknown.Load() == 0 {
+			p.failure(about(id), "of %d Creates of one id at once, none succeeded", racers)
+			return
 		}
-		p.store.Delete(p.Context(), fmt.Sprint(prefix, n))
+		p.store.Delete(p.Context(), id)
 	}
 }
 
@@ -123,30 +128,26 @@ func updateRace(p *probe) {
 	p.mustCreate(id, record("0", "", time.Hour))
 	var number atomic.Int64
 	var o outcomes
-	var wins [racers][]string // the states that were replaced
-	end := time.Now().Add(p.suite.budget())
-	together(racers, func(i int) {
-		store := handles[i%len(handles)]
-		for time.Now().Before(end) {
-			was, err := store.Get(p.Context(), id)
+	var replaced sync.Map // the states that an Update succeeded from
+	p.race(racers, func(i int, going func() bool) {
+		q := p.racer(i, handles[i%len(handles)])
+		for going() {
+			was, err := q.get(id)
 			if err != nil {
 				continue
 			}
 			rec := record(strconv.FormatInt(number.Add(1), 10), "", time.Hour)
-			_, err = store.Update(p.Context(), id, at(was.Version, rec))
-			o.add(p, err, tokensession.ErrConflict)
-			if err == nil {
-				wins[i] = append(wins[i], string(was.Data))
+			_, err = q.update(id, at(was.Version, rec))
+			o.add(q, err, tokensession.ErrConflict)
+			if err != nil {
+				continue
+			}
+			state := string(was.Data)
+			if _, twice := replaced.LoadOrStore(state, true); twice {
+				q.failure(won(id, state), "two of %d Updates at once from one Version, that of the Data %q, succeeded", racers, state)
 			}
 		}
 	})
-	replaced := make(map[string]bool)
-	for _, state := range slices.Concat(wins[:]...) {
-		if replaced[state] {
-			p.fatalf("two of %d Updates from one Version at once succeeded", racers)
-		}
-		replaced[state] = true
-	}
 	if o.lost.Load() > 0 && o.won.Load() == 0 && o.unknown.Load() == 0 {
 		p.fatalf("%d Updates from Versions that Get had just given failed, and none succeeded", o.lost.Load())
 	}
@@ -159,22 +160,20 @@ func onceIncrements(p *probe) {
 	id := newID()
 	p.mustCreate(id, record("0", "", time.Hour))
 	var o outcomes
-	end := time.Now().Add(p.suite.budget())
-	together(4, func(i int) {
-		store := handles[i%len(handles)]
-		for time.Now().Before(end) {
-			rec, err := store.Get(p.Context(), id)
+	p.race(4, func(i int, going func() bool) {
+		q := p.racer(i, handles[i%len(handles)])
+		for going() {
+			rec, err := q.get(id)
 			if err != nil {
 				continue
 			}
 			n, err := strconv.Atoi(string(rec.Data))
 			if err != nil {
-				p.errorf("Get gave %s: no Update wrote this", show(rec))
+				q.errorf("Get gave %s: no Update wrote this", show(rec))
 				return
 			}
-			rec.Data, rec.TTL = strconv.AppendInt(nil, int64(n)+1, 10), time.Hour
-			_, err = store.Update(p.Context(), id, rec)
-			o.add(p, err, tokensession.ErrConflict)
+			_, err = q.update(id, at(rec.Version, record(strconv.Itoa(n+1), "", time.Hour)))
+			o.add(q, err, tokensession.ErrConflict)
 		}
 	})
 	n, _ := strconv.Atoi(string(p.mustGet(id).Data))
@@ -199,21 +198,21 @@ func onceChain(p *probe) {
 	}
 }
 
-// write is one write to the record of id in store, from Version v. It returns the Version
-// to go on from.
-type write func(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error)
+// write is one write to the record of id, from Version v. It returns the Version to go on
+// from.
+type write func(p *probe, id string, v tokensession.Version) (tokensession.Version, error)
 
-func (p *probe) rewrite(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error) {
-	return store.Update(p.Context(), id, at(v, record("data", "owner", time.Hour)))
+func rewrite(p *probe, id string, v tokensession.Version) (tokensession.Version, error) {
+	return p.update(id, at(v, record("data", "owner", time.Hour)))
 }
 
-func (p *probe) prolong(store tokensession.Store, id string, v tokensession.Version) (tokensession.Version, error) {
-	return v, store.Touch(p.Context(), id, time.Hour)
+func prolong(p *probe, id string, v tokensession.Version) (tokensession.Version, error) {
+	return v, p.touch(id, time.Hour)
 }
 
 // neverBack removes a record while it is written again and again, until that fails or was
 // tried once more after the removal. In the end no record is there.
-func (p *probe) neverBack(name string, write write, remove func(id string) error) {
+func (p *probe) neverBack(name string, write write, remove func(p *probe, id string) error) {
 	handles := p.handles()
 	p.rounds(func() {
 		id := newID()
@@ -223,46 +222,40 @@ func (p *probe) neverBack(name string, write write, remove func(id string) error
 		together(2, func(i int) {
 			if i == 0 {
 				defer removed.Store(true)
-				failed = remove(id)
+				failed = remove(p.racer(0, p.store), id)
 				return
 			}
+			q := p.racer(1, handles[len(handles)-1])
 			for last, err := false, error(nil); err == nil && !last; {
 				last = removed.Load()
-				if v, err = write(handles[len(handles)-1], id, v); errors.Is(err, tokensession.ErrConflict) {
-					p.errorf("%s that nothing competes with but a removal: %v", name, err)
+				if v, err = write(q, id, v); errors.Is(err, tokensession.ErrConflict) {
+					q.errorf("%s that nothing competes with but a removal: %v", name, err)
 				}
 			}
 		})
 		if known(failed) {
-			p.fatalf("to remove a record while it is written: %v", failed)
+			p.failure(about(id), "to remove a record while it is written: %v", failed)
+			return
 		}
-		if _, err := p.store.Get(p.Context(), id); err == nil && failed == nil {
+		if _, err := p.get(id); err == nil && failed == nil {
 			p.fatalf("%s in flight brought back a record that was removed", name)
 		}
 	})
 }
 
-func deleteBesideUpdate(p *probe) {
-	p.neverBack("Update", p.rewrite, func(id string) error { return p.store.Delete(p.Context(), id) })
-}
+func deleteBesideUpdate(p *probe) { p.neverBack("Update", rewrite, (*probe).delete) }
 
-func deleteBesideTouch(p *probe) {
-	p.neverBack("Touch", p.prolong, func(id string) error { return p.store.Delete(p.Context(), id) })
-}
+func deleteBesideTouch(p *probe) { p.neverBack("Touch", prolong, (*probe).delete) }
 
 func clearBesideUpdate(p *probe) {
 	capability[tokensession.Clearer](p)
-	p.neverBack("Update", p.rewrite, func(string) error {
-		clearer, _ := tokensession.As[tokensession.Clearer](p.store)
-		return clearer.Clear(p.Context())
-	})
+	p.neverBack("Update", rewrite, func(p *probe, _ string) error { return p.clear() })
 }
 
 func deleteOwnerBesideUpdate(p *probe) {
 	capability[tokensession.OwnerIndex](p)
-	p.neverBack("Update", p.rewrite, func(string) error {
-		index, _ := tokensession.As[tokensession.OwnerIndex](p.store)
-		n, err := index.DeleteOwner(p.Context(), "owner")
+	p.neverBack("Update", rewrite, func(p *probe, _ string) error {
+		n, err := p.deleteOwner("owner")
 		if err == nil && n != 1 {
 			p.errorf("DeleteOwner = %d while the owner's only record was updated, want 1", n)
 		}
@@ -280,9 +273,10 @@ func touchBesideUpdate(p *probe) {
 	var touchers sync.WaitGroup
 	touchers.Go(func() {
 		defer p.catch()
+		q := p.racer(0, handles[len(handles)-1])
 		for !over.Load() {
-			if err := handles[len(handles)-1].Touch(p.Context(), id, time.Hour); known(err) {
-				p.errorf("Touch beside Updates: %v", err)
+			if err := q.touch(id, time.Hour); known(err) {
+				q.errorf("Touch beside Updates: %v", err)
 				return
 			}
 		}

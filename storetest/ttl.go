@@ -67,8 +67,8 @@ func (p *probe) wantTTL(id string, ttl time.Duration, from, to time.Time) {
 	least := ttl - got.to.Sub(from) - p.drift()
 	most := ttl - got.from.Sub(to) + p.slack()
 	if got.TTL < least || got.TTL > most || got.TTL <= 0 {
-		p.fatalf("the TTL that Get gave is %v, %v after it was set to %v; true is between %v and %v",
-			got.TTL, got.from.Sub(to), ttl, least, most)
+		p.fatalf("the TTL that Get gave is %s, %v after it was set to %v; true is between %v and %v",
+			showTTL(got.TTL), brief(got.from.Sub(to)), ttl, least, most)
 	}
 }
 
@@ -80,7 +80,7 @@ func ttlTiny(p *probe) {
 			s.set(p, id, ttl)
 			rec, err := p.get(id)
 			if err == nil && (rec.TTL <= 0 || rec.TTL > ttl+p.slack()) {
-				p.fatalf("the TTL that Get gave is %v, after %s had set it to %v", rec.TTL, s.name, ttl)
+				p.fatalf("the TTL that Get gave is %s, after %s had set it to %v", showTTL(rec.TTL), s.name, ttl)
 			}
 			if err != nil && !errors.Is(err, tokensession.ErrNotFound) {
 				p.fatalf("Get: %v", err)

@@ -11,7 +11,7 @@ import (
 func (p *probe) wantInvalid(id string, old []tokensession.Version, since string) {
 	for _, v := range old {
 		_, err := p.update(id, at(v, record("new", "", time.Hour)))
-		p.want(tokensession.ErrConflict, err, "Update from a Version that had become invalid before %s", since)
+		p.want(tokensession.ErrConflict, err, "Update from a Version of before %s", since)
 	}
 }
 
@@ -34,7 +34,7 @@ func versionsDeleted(p *probe) {
 	for range 3 {
 		v := p.mustCreate(id, record("data", "owner", time.Hour))
 		for range 4 {
-			p.wantInvalid(id, old, "Delete and Create")
+			p.wantInvalid(id, old, "the latest Delete and Create")
 			v = p.mustUpdate(id, at(v, record("data", "owner", time.Hour)))
 		}
 		p.mustDelete(id)
@@ -47,27 +47,23 @@ func versionsDeleted(p *probe) {
 func versionsExpired(p *probe) {
 	ids, versions := p.expired(1)
 	p.mustCreate(ids[0], record("old", "owner", time.Hour))
-	p.wantInvalid(ids[0], versions, "the record expired and was created anew")
+	p.wantInvalid(ids[0], versions, "the record expired and was created again")
 }
 
 func versionsCleared(p *probe) {
-	clearer := capability[tokensession.Clearer](p)
+	capability[tokensession.Clearer](p)
 	id := newID()
 	old := p.life(id)
-	if err := clearer.Clear(p.Context()); err != nil {
-		p.fatalf("Clear: %v", err)
-	}
+	p.mustClear()
 	p.mustCreate(id, record("data", "owner", time.Hour))
 	p.wantInvalid(id, old, "Clear and Create")
 }
 
 func versionsOwnerDeleted(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	id := newID()
 	old := p.life(id)
-	if _, err := index.DeleteOwner(p.Context(), "owner"); err != nil {
-		p.fatalf("DeleteOwner: %v", err)
-	}
+	p.wantDeleted("owner", 1)
 	p.mustCreate(id, record("data", "owner", time.Hour))
 	p.wantInvalid(id, old, "DeleteOwner and Create")
 }
@@ -85,6 +81,7 @@ func versionsReopened(p *probe) {
 			closer.Close()
 		}
 		p = p.on(p.open(open))
+		p.calls.add("done", "close the store and open it again")
 	}
 	stays, dies := newID(), newID()
 	valid := p.mustCreate(stays, record("data", "owner", time.Hour))
