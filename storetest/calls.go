@@ -34,31 +34,36 @@ const keptCalls = 512
 type call struct {
 	racer      int
 	begin, end int64
-	at         time.Time // when it began
+	at         time.Time // when it began, if not in a race
 
 	name  string
-	id    string  // "" where it is about no record
-	takes *digest // of the record that it was given
+	id    string // "" where it is about no record
+	takes bool   // it was given rec
+	gives bool   // it returned rec
+	rec   digest
 	ttl   time.Duration
-	gives *digest // of the record that it returned
 	made  tokensession.Version
 	err   error
 	shown string // what it returned, if that is none of these
 	text  string // instead of all that; such a call may have changed any record
 }
 
-// digest is what a report shows of a record.
+// digest is what a report shows of a record. It holds no part of it, for that may change.
 type digest struct {
-	data    string // its beginning
+	data    [24]byte // its beginning
 	length  int
 	owner   string
 	version tokensession.Version
 	ttl     time.Duration
 }
 
-func digestOf(rec tokensession.Record) *digest {
-	return &digest{string(rec.Data[:min(len(rec.Data), 24)]), len(rec.Data), rec.Owner, rec.Version, rec.TTL}
+func (d *digest) of(rec *tokensession.Record) {
+	copy(d.data[:], rec.Data)
+	d.length, d.owner, d.version, d.ttl = len(rec.Data), rec.Owner, rec.Version, rec.TTL
 }
+
+// beginning is that of the Data.
+func (d *digest) beginning() string { return string(d.data[:min(d.length, len(d.data))]) }
 
 func newCalls(stamps *atomic.Int64) *calls {
 	return &calls{stamps: stamps, racers: make(map[int]*calls)}
@@ -75,18 +80,22 @@ func (c *calls) of(racer int) *calls {
 }
 
 func (c *calls) begin(name, id string) call {
-	return call{racer: c.racer, begin: c.stamps.Add(1), at: time.Now(), name: name, id: id}
+	one := call{racer: c.racer, begin: c.stamps.Add(1), name: name, id: id}
+	if c.racer == 0 {
+		one.at = time.Now()
+	}
+	return one
 }
 
-func (c *calls) ended(one call) {
+func (c *calls) ended(one *call) {
 	one.end = c.stamps.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.latest) < keptCalls {
-		c.latest = append(c.latest, one)
+		c.latest = append(c.latest, *one)
 		return
 	}
-	c.latest[c.next] = one
+	c.latest[c.next] = *one
 	c.next = (c.next + 1) % keptCalls
 }
 
@@ -94,14 +103,14 @@ func (c *calls) ended(one call) {
 func (c *calls) add(result any, format string, args ...any) {
 	one := c.begin("", "")
 	one.text = fmt.Sprintf(format, args...) + fmt.Sprintf(" = %v", result)
-	c.ended(one)
+	c.ended(&one)
 }
 
 // looked remembers a call that is about no record and changes none.
 func (c *calls) looked(name, shown string) {
 	one := c.begin(name, "")
 	one.shown = shown
-	c.ended(one)
+	c.ended(&one)
 }
 
 // list returns the calls of all goroutines in the order in which they began.
@@ -160,14 +169,12 @@ func won(id, state string) extract {
 	return func(list []call) []call {
 		versions := make(map[tokensession.Version]bool)
 		for _, c := range list {
-			if c.id == id && c.err == nil && c.gives != nil && c.gives.data == state {
-				versions[c.gives.version] = true
+			if c.id == id && c.err == nil && c.gives && c.rec.beginning() == state {
+				versions[c.rec.version] = true
 			}
 		}
 		return slices.DeleteFunc(list, func(c call) bool {
-			sees := c.gives != nil && versions[c.gives.version]
-			replaces := c.takes != nil && versions[c.takes.version]
-			return c.id != id || c.err != nil || !sees && !replaces && !versions[c.made]
+			return c.id != id || c.err != nil || !versions[c.rec.version] && !versions[c.made]
 		})
 	}
 }
@@ -205,7 +212,7 @@ func inWords(all []call, which extract) string {
 func withoutRereads(list []call) []call {
 	var rest []call
 	for i, c := range list {
-		if i+1 < len(list) && c.gives != nil && c.err == nil && list[i+1].repeats(c) {
+		if i+1 < len(list) && c.gives && c.err == nil && list[i+1].repeats(c) {
 			continue
 		}
 		rest = append(rest, c)
@@ -214,10 +221,10 @@ func withoutRereads(list []call) []call {
 }
 
 func (c call) repeats(other call) bool {
-	if c.gives == nil || c.err != nil || c.name != other.name || c.id != other.id || c.racer != other.racer {
+	if !c.gives || c.err != nil || c.name != other.name || c.id != other.id || c.racer != other.racer {
 		return false
 	}
-	a, b := *c.gives, *other.gives
+	a, b := c.rec, other.rec
 	a.ttl, b.ttl = 0, 0
 	return a == b
 }
@@ -249,8 +256,8 @@ func (c call) words(names *versionNames) string {
 	if c.id != "" {
 		args = append(args, fmt.Sprintf("%.40q", c.id))
 	}
-	if c.takes != nil {
-		args = append(args, c.takes.words(names))
+	if c.takes {
+		args = append(args, c.rec.words(names))
 	}
 	if c.ttl != 0 {
 		args = append(args, showTTL(c.ttl))
@@ -259,8 +266,8 @@ func (c call) words(names *versionNames) string {
 	switch {
 	case c.shown != "":
 		outcome = c.shown
-	case c.err == nil && c.gives != nil:
-		outcome = c.gives.words(names)
+	case c.err == nil && c.gives:
+		outcome = c.rec.words(names)
 	case c.err == nil && c.made != "":
 		outcome = names.of(c.made)
 	}
@@ -277,8 +284,8 @@ func versionsOf(list []call) *versionNames {
 	names := &versionNames{made: make(map[tokensession.Version]string)}
 	for _, c := range list {
 		names.made[c.made] = ""
-		if c.gives != nil {
-			names.made[c.gives.version] = ""
+		if c.gives {
+			names.made[c.rec.version] = ""
 		}
 	}
 	return names
@@ -298,7 +305,7 @@ func (n *versionNames) of(v tokensession.Version) string {
 }
 
 func (d *digest) words(names *versionNames) string {
-	text := fmt.Sprintf("{Data: %q", d.data)
+	text := fmt.Sprintf("{Data: %q", d.beginning())
 	if d.length > len(d.data) {
 		text += fmt.Sprintf("… (%d bytes)", d.length)
 	}
@@ -320,7 +327,8 @@ func showTTL(ttl time.Duration) string {
 
 // show is rec in words, without its Version, which tells a reader nothing.
 func show(rec tokensession.Record) string {
-	d := digestOf(rec)
+	var d digest
+	d.of(&rec)
 	d.version = ""
 	return d.words(nil)
 }

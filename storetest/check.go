@@ -102,6 +102,8 @@ type recorder struct {
 	rule  *rule
 	calls atomic.Int64 // how many calls of the store have returned
 	done  atomic.Bool
+	// failing is failed, for races, which cannot wait for a lock.
+	failing atomic.Bool
 
 	mu       sync.Mutex
 	lines    []string
@@ -148,7 +150,9 @@ func (r *recorder) note(failed bool, line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, line)
-	r.failed = r.failed || failed
+	if failed {
+		r.fail()
+	}
 }
 
 func (r *recorder) cleanUp() {
@@ -186,7 +190,12 @@ func (r *recorder) Skipped() bool {
 func (r *recorder) Fail() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.fail()
+}
+
+func (r *recorder) fail() {
 	r.failed = true
+	r.failing.Store(true)
 }
 
 func (r *recorder) FailNow() {

@@ -148,24 +148,27 @@ func (p *probe) begin(name, id string) call { return p.calls.begin(p.label+name,
 func (p *probe) get(id string) (tokensession.Record, error) {
 	c := p.begin("Get", id)
 	rec, err := p.store.Get(p.Context(), id)
-	c.gives, c.err = digestOf(rec), err
-	p.calls.ended(c)
+	c.gives, c.err = true, err
+	c.rec.of(&rec)
+	p.calls.ended(&c)
 	return rec, err
 }
 
 func (p *probe) create(id string, rec tokensession.Record) (tokensession.Version, error) {
 	c := p.begin("Create", id)
-	c.takes = digestOf(rec)
+	c.takes = true
+	c.rec.of(&rec)
 	c.made, c.err = p.store.Create(p.Context(), id, rec)
-	p.calls.ended(c)
+	p.calls.ended(&c)
 	return c.made, c.err
 }
 
 func (p *probe) update(id string, rec tokensession.Record) (tokensession.Version, error) {
 	c := p.begin("Update", id)
-	c.takes = digestOf(rec)
+	c.takes = true
+	c.rec.of(&rec)
 	c.made, c.err = p.store.Update(p.Context(), id, rec)
-	p.calls.ended(c)
+	p.calls.ended(&c)
 	return c.made, c.err
 }
 
@@ -173,14 +176,14 @@ func (p *probe) touch(id string, ttl time.Duration) error {
 	c := p.begin("Touch", id)
 	c.ttl = ttl
 	c.err = p.store.Touch(p.Context(), id, ttl)
-	p.calls.ended(c)
+	p.calls.ended(&c)
 	return c.err
 }
 
 func (p *probe) delete(id string) error {
 	c := p.begin("Delete", id)
 	c.err = p.store.Delete(p.Context(), id)
-	p.calls.ended(c)
+	p.calls.ended(&c)
 	return c.err
 }
 

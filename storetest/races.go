@@ -62,7 +62,7 @@ func (p *probe) handles() []tokensession.Store {
 // spent or the check has failed.
 func (p *probe) race(n int, f func(i int, going func() bool)) {
 	end := time.Now().Add(p.suite.budget())
-	going := func() bool { return time.Now().Before(end) && !p.Failed() }
+	going := func() bool { return time.Now().Before(end) && !p.failing.Load() }
 	together(n, func(i int) { f(i, going) })
 }
 
