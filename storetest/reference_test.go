@@ -67,7 +67,7 @@ func goodHabits() habits {
 		window:   func(string, *sync.Mutex) {},
 		index:    func(r *row, _ bool) string { return r.owner },
 		notFound: func(string) error { return tokensession.ErrNotFound },
-		limit:    1 << 20,
+		limit:    4 << 20,
 	}
 }
 
@@ -314,7 +314,7 @@ func suite(spoil func(*reference) tokensession.Store) Suite {
 		},
 		Capabilities: AllCapabilities,
 		InProcess:    true,
-		TooLarge:     1<<20 + 1,
+		TooLarge:     4<<20 + 1,
 	}
 }
 

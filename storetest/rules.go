@@ -64,7 +64,7 @@ later operation changes what he was given.`,
 		checks: []check{
 			{"absent", still, getAbsent},
 			{"complete", still, getComplete},
-			{"only_reads", still, getOnly},
+			{"only_reads", aging, getOnly},
 			{"stays", still, getStays},
 		},
 	},

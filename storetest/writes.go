@@ -32,6 +32,7 @@ func getOnly(p *probe) {
 	p.mustCreate(id, record("data", "owner", time.Hour))
 	was := p.mustGet(id)
 	for range 10 {
+		time.Sleep(short / 100)
 		p.mustGet(id)
 	}
 	p.wantUnchanged(id, was)
