@@ -123,6 +123,10 @@ var brokenStores = []broken{
 
 	{"Create looks, and then writes", dropping("Create"), "6", anyRace},
 
+	{"Create looks, and then writes where a record has expired", func(s *reference) tokensession.Store {
+		return replacing{s}
+	}, "6", anyRace},
+
 	{"Create refuses where a record has expired", undead("Create"), "6 8 11", ""},
 
 	{"a Create that is refused prolongs", func(s *reference) tokensession.Store { return prolonging{s} }, "6", ""},
@@ -276,7 +280,7 @@ var brokenStores = []broken{
 
 	{"Get of nothing is an empty record", func(s *reference) tokensession.Store { return generous{s} }, "1 2 3 4 5 7 9 10 11 13 16 17 Clearer OwnerIndex", anyRace},
 
-	{"Get does not know the TTL", func(s *reference) tokensession.Store { return timeless{s} }, "2 3 4 5 6 7 9 13 Lister OwnerIndex", ""},
+	{"Get does not know the TTL", func(s *reference) tokensession.Store { return timeless{s} }, "2 3 4 5 6 7 9 11 13 Lister OwnerIndex", ""},
 
 	{"Get prolongs", func(s *reference) tokensession.Store { return &sliding{reference: s} }, "4 5 7 9 11", ""},
 
@@ -329,6 +333,20 @@ var brokenStores = []broken{
 
 	{"Close a second time hangs", func(s *reference) tokensession.Store { return hanging{s} }, "8 18", ""},
 
+	{"Close closes what it borrowed", func(s *reference) tokensession.Store {
+		s.client.Store(true)
+		check := s.check
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			if err := check(ctx, id, rec); err != nil || s.closed.Load() || s.client.Load() {
+				return err
+			}
+			return errors.New("client is closed")
+		}
+		return thorough{s}
+	}, "18", ""},
+
+	{"Close comes before the owner", func(s *reference) tokensession.Store { return hasty{s} }, "18", ""},
+
 	{"after Close, iterators are empty", func(s *reference) tokensession.Store { return quiet{s} }, "18", ""},
 
 	{"Clear spares what is for ever", func(s *reference) tokensession.Store { return sparing{s} }, "Clearer", ""},
@@ -345,7 +363,7 @@ var brokenStores = []broken{
 		return &haunted{reference: s, former: make(map[string]string)}
 	}, "OwnerIndex", ""},
 
-	{"nobody is an owner", func(s *reference) tokensession.Store { return nobodys{s} }, "OwnerIndex", ""},
+	{"nobody is an owner", func(s *reference) tokensession.Store { return nobodys{s} }, "18 OwnerIndex", ""},
 
 	{"ByOwner of nothing is an error", func(s *reference) tokensession.Store { return walking{s, complaining} }, "OwnerIndex", ""},
 
@@ -1201,4 +1219,36 @@ func (s nobodys) ByOwner(ctx context.Context, owner string) iter.Seq2[tokensessi
 		return s.reference.All(ctx)
 	}
 	return s.reference.ByOwner(ctx, owner)
+}
+
+// replacing deletes what has expired before it creates, in two steps.
+type replacing struct{ *reference }
+
+func (s replacing) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	s.mu.Lock()
+	old := s.records[s.key(s.space, id)]
+	expired := old != nil && past(old.until, time.Now())
+	s.mu.Unlock()
+	if expired && tokensession.Check(ctx, id, &rec) == nil {
+		runtime.Gosched()
+		s.reference.Delete(ctx, id)
+	}
+	return s.reference.Create(ctx, id, rec)
+}
+
+// thorough closes the client, too.
+type thorough struct{ *reference }
+
+func (s thorough) Close() error {
+	s.client.Store(false)
+	return s.reference.Close()
+}
+
+type hasty struct{ *reference }
+
+func (s hasty) DeleteOwner(ctx context.Context, owner string) (int, error) {
+	if s.closed.Load() && ctx.Err() == nil {
+		return 0, tokensession.ErrClosed
+	}
+	return s.reference.DeleteOwner(ctx, owner)
 }

@@ -87,7 +87,15 @@ func closeOrder(p *probe) {
 		p.want(tokensession.ErrInvalidID, m.call(canceled), "%s of an invalid id with a context that is done", m.name)
 	}
 	good := p.methods(newID(), record("data", "owner", time.Hour))
+	byNobody := p.methodsByOwner("")
+	for _, m := range byNobody {
+		p.want(tokensession.ErrInvalidOwner, m.call(canceled), "%s of the empty owner with a context that is done", m.name)
+	}
 	p.closed()
+	for _, m := range byNobody {
+		p.want(tokensession.ErrInvalidOwner, m.call(canceled), "%s of the empty owner with a done context, after Close", m.name)
+		p.want(tokensession.ErrInvalidOwner, m.call(p.Context()), "%s of the empty owner, after Close", m.name)
+	}
 	for _, m := range bad {
 		p.want(tokensession.ErrInvalidID, m.call(canceled), "%s of an invalid id with a done context, after Close", m.name)
 		p.want(tokensession.ErrInvalidID, m.call(p.Context()), "%s of an invalid id, after Close", m.name)
@@ -156,6 +164,18 @@ func closeInside(p *probe) {
 	if !failed && seen < 300 {
 		p.fatalf("All ended without an error after %d of 300 records: the store was closed meanwhile", seen)
 	}
+}
+
+// closeNeighbour closes one of two stores on one server. If they have borrowed one client, the
+// other one needs it.
+func closeNeighbour(p *probe) {
+	capability[io.Closer](p)
+	a, b := p.namespaces("a", "b")
+	id := newID()
+	b.mustCreate(id, record("data", "owner", time.Hour))
+	a.closed()
+	b.wantRecord(id, record("data", "owner", 0))
+	b.mustTouch(id, time.Minute)
 }
 
 // closeGoroutines looks for goroutines that the store has started and not ended.

@@ -37,8 +37,12 @@ func expiryNotBefore(p *probe) {
 		id := newID()
 		from, to := s.set(p, id, short)
 		for end := to.Add(short); time.Until(end) > -p.slack(); time.Sleep(short / 20) {
-			_, err := p.get(id)
+			before := time.Now()
+			rec, err := p.get(id)
 			now := time.Now()
+			if most := end.Sub(before) + p.slack(); err == nil && (rec.TTL <= 0 || rec.TTL > most) {
+				p.fatalf("the TTL that Get gave is %s, where at most %v are left", showTTL(rec.TTL), most)
+			}
 			if err != nil && now.Before(from.Add(short-p.drift())) {
 				p.fatalf("Get: %v, no more than %v after %s had given it %v", err, now.Sub(from), s.name, short)
 			}

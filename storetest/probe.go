@@ -314,13 +314,21 @@ func (p *probe) methods(id string, rec tokensession.Record) []method {
 	if c, ok := tokensession.As[tokensession.Lister](p.store); ok {
 		list = append(list, method{"All", func(ctx context.Context) error { return firstError(c.All(ctx)) }})
 	}
-	if c, ok := tokensession.As[tokensession.OwnerIndex](p.store); ok {
-		list = append(list,
-			method{"ByOwner", func(ctx context.Context) error { return firstError(c.ByOwner(ctx, "owner")) }},
-			method{"DeleteOwner", func(ctx context.Context) error { _, err := c.DeleteOwner(ctx, "owner"); return err }})
-	}
+	list = append(list, p.methodsByOwner("owner")...)
 	if c, ok := tokensession.As[tokensession.Pinger](p.store); ok {
 		list = append(list, method{"Ping", c.Ping})
 	}
 	return list
+}
+
+// methodsByOwner are those of an OwnerIndex, if the store is one.
+func (p *probe) methodsByOwner(owner string) []method {
+	c, ok := tokensession.As[tokensession.OwnerIndex](p.store)
+	if !ok {
+		return nil
+	}
+	return []method{
+		{"ByOwner", func(ctx context.Context) error { return firstError(c.ByOwner(ctx, owner)) }},
+		{"DeleteOwner", func(ctx context.Context) error { _, err := c.DeleteOwner(ctx, owner); return err }},
+	}
 }

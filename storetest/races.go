@@ -87,37 +87,64 @@ func (o *outcomes) add(p *probe, err, loss error) {
 	}
 }
 
-// createRace lets all create one id after the other. The next id's turn comes when a
-// Create of this one has returned, so there is always one that several want.
+// createRace lets all create ids that are new.
 func createRace(p *probe) {
 	handles := p.handles()
 	prefix := newID() + "-"
+	end := time.Now().Add(p.suite.budget())
+	id := func(n int64) string { return fmt.Sprint(prefix, n) }
+	for n := range p.compete(handles, id, func(int64) bool { return time.Now().Before(end) }) {
+		p.store.Delete(p.Context(), id(n))
+	}
+}
+
+// createRaceExpired lets all create ids whose records have expired.
+func createRaceExpired(p *probe) {
+	const ttl, several = time.Millisecond, 16
+	handles := p.handles()
+	p.rounds(func() {
+		var ids []string
+		for range several {
+			ids = append(ids, newID())
+			p.mustCreate(ids[len(ids)-1], record("old", "", ttl))
+		}
+		p.sleepPast(time.Now().Add(ttl))
+		p.compete(handles, func(n int64) string { return ids[n%several] }, func(n int64) bool { return n < several })
+		for _, id := range ids {
+			p.store.Delete(p.Context(), id)
+		}
+	})
+}
+
+// compete lets all create one id after the other while there are more, and returns how many
+// there were. The next one's turn comes when a Create of this one has returned, so there is always
+// one that several want. Each is created once.
+func (p *probe) compete(handles []tokensession.Store, id func(n int64) string, more func(n int64) bool) int64 {
 	var turn atomic.Int64
 	var o outcomes
 	var created sync.Map // the numbers of the ids that a Create succeeded for
-	p.race(racers, func(i int, going func() bool) {
+	together(racers, func(i int) {
 		q := p.racer(i, handles[i%len(handles)])
-		for going() {
-			n := turn.Load()
-			id := fmt.Sprint(prefix, n)
-			_, err := q.create(id, record("data", "", time.Hour))
+		for n := turn.Load(); more(n) && !p.failing.Load(); n = turn.Load() {
+			_, err := q.create(id(n), record("data", "", time.Hour))
 			o.add(q, err, tokensession.ErrExists)
 			if err == nil {
 				if _, twice := created.LoadOrStore(n, true); twice {
-					q.failure(about(id), "two of %d Creates of one id at once succeeded", racers)
+					q.failure(about(id(n)), "two of %d Creates of one id at once succeeded", racers)
 				}
 			}
 			turn.CompareAndSwap(n, n+1)
 		}
 	})
-	for n := range turn.Load() {
-		id := fmt.Sprint(prefix, n)
-		if _, ok := created.Load(n); !ok && o.unknown.Load() == 0 {
-			p.failure(about(id), "of %d Creates of one id at once, none succeeded", racers)
-			return
-		}
-		p.store.Delete(p.Context(), id)
+	if p.Failed() {
+		p.FailNow()
 	}
+	for n := range turn.Load() {
+		if _, ok := created.Load(n); !ok && o.unknown.Load() == 0 {
+			p.failAbout(id(n), "of %d Creates of one id at once, none succeeded", racers)
+		}
+	}
+	return turn.Load()
 }
 
 // updateRace lets all update one record, each from the state that it has just read.

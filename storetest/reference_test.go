@@ -19,6 +19,8 @@ type server struct {
 	mu      sync.Mutex
 	records map[string]*row
 	made    int // how many Versions were made
+
+	client atomic.Bool // open; of use to a broken store only
 }
 
 // row is a record on the server.

@@ -40,6 +40,7 @@
 package storetest
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +96,7 @@ type Suite struct {
 	// several processes. The races then use two handles.
 	Shared bool
 
-	// Budget is the time that each race takes; 0 is 150 ms.
+	// Budget is the time that each race takes; 0 is 100 ms. With -short it is a third.
 	Budget time.Duration
 
 	// Waive says which rules or checks the store does not keep, and why: it maps the name of a
@@ -135,10 +136,11 @@ func (s Suite) Run(t *testing.T) {
 }
 
 func (s Suite) budget() time.Duration {
-	if s.Budget > 0 {
-		return s.Budget
+	budget := cmp.Or(s.Budget, 100*time.Millisecond)
+	if testing.Short() {
+		return budget / 3
 	}
-	return 150 * time.Millisecond
+	return budget
 }
 
 // patience is how long a call that has nothing to wait for may take until the suite says
