@@ -1,42 +1,94 @@
 // Package storetest proves that a [tokensession.Store] keeps its contract.
 //
+// # Start
+//
 // The author of a driver writes one test:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Suite{
-//			New:       func(tb testing.TB) tokensession.Store { return memory.New(nil) },
-//			InProcess: true,
+//			New:          func(tb testing.TB) tokensession.Store { return mystore.New(nil) },
+//			Capabilities: storetest.Lister | storetest.Closer,
+//			InProcess:    true,
 //		}.Run(t)
 //	}
 //
-// It has a subtest for each rule that stands on [tokensession.Store], under its
-// number, and for each capability: Rule07_Update, Lister. Below these are the
-// checks, so that -run TestStore/Rule07 and -run TestStore/Rule07/one_winner find
-// what one works on. A failure shows what was seen, the calls that led to it and
-// the text of the rule. What cannot be checked on a store, because it lacks a
-// capability or a field of the Suite is not set, is skipped and says why.
+// New makes an empty store; that is all that the suite must have. Set InProcess for a
+// store in memory or on a local disk, and leave it out for one on a server, where New
+// gives each store a namespace of its own: the example shows such a test.
+//
+// Run has a subtest for each rule that stands on [tokensession.Store], under its number,
+// and for each capability: Rule07_Update, Lister. Below these are the checks, each one way
+// to break the rule: Rule07_Update/one_winner. Use go test -race, so that data races in
+// the store show, and while you work on one check
+//
+//	go test -race -run TestStore/Rule07/one_winner
+//
+// Races have a budget of time and not a number of rounds: a fast store is tried more
+// often. With -short they have a third of it; before a release, Budget: 10*time.Second
+// looks further.
+//
+// # Read a failure
+//
+// A failure says what was seen, which calls led to it, and what the rule is:
+//
+//	seen: Update of an expired record: got nil, want ErrNotFound
+//	calls:
+//	       +0s  Create("id1", {Data: "old", Owner: "owner", TTL: 100ms}) = v1
+//	    +100ms  Update("id1", {Data: "new", Owner: "owner", Version: v1, TTL: 1h0m0s}) = v2
+//	rule:
+//	    11. Expiry. A record is gone for every method and capability the moment its
+//	    …
+//
+// Only the calls on the record in question are listed. Ids that the suite made up are
+// called id1, id2, and Versions that the store made v1, v2, whatever they are; what is in
+// quotes was passed as it stands. In front is the time since the first call shown. Of
+// races it is the goroutine, #0 being the check's own, and the numbers of a counter
+// between which the call ran: two calls whose spans overlap ran at the same time.
+//
+// # Declare
+//
+// The fields of [Suite] say what the store has and how exact it is, and the suite compares
+// that with what it finds. A capability that the store has and Capabilities has not, or
+// the other way round, is a failure. So is Data of length TooLarge that is stored, or half
+// of it that is refused as too large, and a record that is seen later than Granularity
+// after its end.
+//
+// What cannot be checked, because the store lacks a capability or a field of the Suite is
+// not set, is skipped and says why. All that was skipped is listed once more at the end of
+// Run, which go test shows with -v or when something failed.
+//
+// # Waive
+//
+// A store that cannot keep a rule, and says so to its users, waives it by its name or that
+// of a check:
+//
+//	Waive: map[string]string{
+//		"Rule08_Versions/reopened": "Versions are counted from 1 after a restart; issue 12",
+//	},
+//
+// The check runs all the same, and is shown as skipped, with the reason and what was seen.
+// When it passes, that is a failure: the waiver has had its day. A call that hangs or
+// panics is a failure like others, and can be waived; a panic in a goroutine of the store
+// itself cannot.
 //
 // # What it assumes
 //
-// Every check has a store of its own, which New makes. Checks run one after the
-// other. Where stores share a server, New gives each a namespace of its own, which
-// nothing else uses. The clocks of server and machine run at the same rate; they
-// need not show the same time.
+// Every check has a store of its own, which New makes. Checks run one after the other.
+// Where stores share a server, New gives each a namespace of its own, which nothing else
+// uses. The clocks of server and machine run at the same rate; they need not show the same
+// time. A call that has nothing to wait for returns within 10 seconds.
 //
-// Time is judged by readings around the calls. A slow machine therefore makes the
-// suite see less and never makes it fail. Where the store runs in this process
-// (InProcess), the checks that wait turn its clock with [testing/synctest], and take
-// no time at all.
-//
-// Races have a budget of time and not a number of rounds: a fast store is tried more
-// often.
+// Time is judged by readings around the calls. A slow machine therefore makes the suite
+// see less and never makes it fail. Where the store runs in this process (InProcess), the
+// checks that wait turn its clock with [testing/synctest], and take no time at all.
 //
 // # What it cannot see
 //
 // To pass means that no counterexample was found. What needs a server that stalls, dies or
-// fails over is not tried here: of rules 12 to 14 the suite sees what a context that
+// fails over is not tried by these checks: of rules 12 to 14 they see what a context that
 // ends in the middle of a call brings to light, of rule 8 what a restart of the
-// application does.
+// application does. They do not see how much memory an iteration takes, whether an error
+// shows a password, and whether what was granted within a granularity was needed.
 package storetest
 
 import (
@@ -48,7 +100,8 @@ import (
 	"github.com/tokensession/tokensession"
 )
 
-// Suite describes a store to the checks. Only New is required.
+// Suite describes a store to the checks. New is required, and Capabilities unless the store
+// has none.
 type Suite struct {
 	// New returns a new and empty store. The suite closes it if it is an
 	// [io.Closer]; for what else is to be cleaned up, New calls tb.Cleanup, and the
