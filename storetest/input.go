@@ -123,9 +123,10 @@ func dataTooLarge(p *probe) {
 
 // dataLimit compares the length that the store refuses with the one that was declared.
 func dataLimit(p *probe) {
+	const affordable = 4 << 20
 	length := 2 * atLeast
 	if p.suite.TooLarge > 0 {
-		length = max(p.suite.TooLarge/2, atLeast)
+		length = min(max(p.suite.TooLarge/2, atLeast), affordable)
 	}
 	_, err := p.create(newID(), tokensession.Record{Data: make([]byte, length), TTL: time.Hour})
 	if !errors.Is(err, tokensession.ErrTooLarge) {
@@ -134,7 +135,7 @@ func dataLimit(p *probe) {
 	if p.suite.TooLarge == 0 {
 		p.fatalf("Create with %d bytes: %v; Suite.TooLarge is 0, which is none that a test can afford", length, err)
 	}
-	p.fatalf("Create with %d bytes: %v; Suite.TooLarge is %d, and half of it is to be held", length, err, p.suite.TooLarge)
+	p.fatalf("Create with %d bytes: %v; Suite.TooLarge is %d", length, err, p.suite.TooLarge)
 }
 
 func ownersAccepted(p *probe) {

@@ -125,7 +125,7 @@ type Suite struct {
 	Granularity time.Duration
 
 	// TooLarge is a length of Data that the store refuses (rule 2), and half of it one that
-	// it holds; 0 if there is none that a test can afford.
+	// it holds, which is tried up to 4 MiB; 0 if there is none that a test can afford.
 	TooLarge int
 
 	// Repeats says that All and ByOwner may show a record twice.
