@@ -113,6 +113,16 @@ func (c *calls) looked(name, shown string) {
 	c.ended(&one)
 }
 
+// last is the call that ended last.
+func (c *calls) last() (last call, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.latest) == 0 {
+		return call{}, false
+	}
+	return c.latest[(c.next+len(c.latest)-1)%len(c.latest)], true
+}
+
 // list returns the calls of all goroutines in the order in which they began.
 func (c *calls) list() []call {
 	c.mu.Lock()
@@ -131,19 +141,6 @@ func (c *calls) list() []call {
 
 // extract is a choice of calls that a report shows.
 type extract func([]call) []call
-
-// aboutLast chooses the calls about the record that the last call is about, and those about
-// no single record.
-func aboutLast(list []call) []call {
-	if len(list) == 0 {
-		return nil
-	}
-	last := slices.MaxFunc(list, func(a, b call) int { return cmp.Compare(a.end, b.end) })
-	if last.id == "" {
-		return list
-	}
-	return about(last.id)(list)
-}
 
 // about chooses the calls about one record, those that may have changed it since the first of
 // them, and the last.

@@ -102,7 +102,21 @@ func (p *probe) fatalf(format string, args ...any) {
 	p.FailNow()
 }
 
-func (p *probe) errorf(format string, args ...any) { p.failure(aboutLast, format, args...) }
+func (p *probe) errorf(format string, args ...any) { p.failure(p.aboutLast, format, args...) }
+
+// aboutLast chooses the calls about the record that the last call of this goroutine is about, and
+// all if that is about no single record. What others began after it is left out.
+func (p *probe) aboutLast(list []call) []call {
+	last, ok := p.calls.last()
+	if !ok {
+		return list
+	}
+	list = slices.DeleteFunc(list, func(c call) bool { return c.begin > last.end })
+	if last.id == "" {
+		return list
+	}
+	return about(last.id)(list)
+}
 
 // failAbout is fatalf for what concerns the record of id.
 func (p *probe) failAbout(id, format string, args ...any) {

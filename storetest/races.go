@@ -176,7 +176,7 @@ func updateRace(p *probe) {
 		}
 	})
 	if o.lost.Load() > 0 && o.won.Load() == 0 && o.unknown.Load() == 0 {
-		p.fatalf("%d Updates from Versions that Get had just given failed, and none succeeded", o.lost.Load())
+		p.failAbout(id, "%d Updates from Versions that Get had just given failed, and none succeeded", o.lost.Load())
 	}
 }
 
