@@ -3,13 +3,16 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"runtime/pprof"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
 // returns fails if f does not return.
@@ -193,6 +196,11 @@ func closeGoroutines(p *probe) {
 		q.closed()
 		p.cleanUp() // so that a client that New made for the store has ended too
 	})
+	p.wantNoGoroutines(mark)
+}
+
+// wantNoGoroutines fails if goroutines that are labelled with mark do not end.
+func (p *probe) wantNoGoroutines(mark string) {
 	begun := time.Now()
 	for left := goroutines(mark); left != ""; left = goroutines(mark) {
 		if waited := time.Since(begun); waited > p.suite.patience() {
@@ -200,6 +208,37 @@ func closeGoroutines(p *probe) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// closeStalled closes the store while calls wait for a server that stalls. Neither they nor
+// goroutines that they leave behind can wait for it to go on.
+func closeStalled(p *probe) {
+	capability[io.Closer](p)
+	mark := newID()
+	pprof.Do(p.Context(), pprof.Labels("storetest", mark), func(context.Context) {
+		n := p.network()
+		n.recovers("nothing", n.read)
+		n.proxy.Stall(faultnet.Both)
+		methods := n.methods(newID(), record("data", "owner", time.Hour))
+		errs := make([]error, len(methods))
+		var calls sync.WaitGroup
+		for i, m := range methods {
+			calls.Go(func() { errs[i] = m.call(n.Context()) })
+		}
+		ctx, cancel := context.WithTimeout(n.Context(), deadline)
+		defer cancel()
+		_, err := n.store.Get(ctx, newID())
+		n.wantUnknown(err, "Get", "the server stalls")
+		n.closed()
+		n.returns("a call that waits for a server that stalls, after Close,", calls.Wait)
+		for i, m := range methods {
+			if !errors.Is(errs[i], tokensession.ErrClosed) {
+				n.wantUnknown(errs[i], m.name, "the server stalls and the store is closed")
+			}
+		}
+		p.cleanUp() // so that clients that open made for the stores have ended too
+	})
+	p.wantNoGoroutines(mark)
 }
 
 // goroutines returns the stacks of the goroutines that are labelled with mark.

@@ -84,11 +84,12 @@
 //
 // # What it cannot see
 //
-// To pass means that no counterexample was found. What needs a server that stalls, dies or
-// fails over is not tried by these checks: of rules 12 to 14 they see what a context that
-// ends in the middle of a call brings to light, of rule 8 what a restart of the
-// application does. They do not see how much memory an iteration takes, whether an error
-// shows a password, and whether what was granted within a granularity was needed.
+// To pass means that no counterexample was found. A server that dies or fails over is not
+// tried here: of rule 8 the suite sees what a restart of the application does. Of rules 12
+// to 14 it sees what a context that ends in the middle of a call brings to light, and, where
+// the author sets Network, what a network does that refuses, stalls, delays and loses answers.
+// It does not see how much memory an iteration takes, whether an error shows a password, and
+// whether what was granted within a granularity was needed.
 package storetest
 
 import (
@@ -148,6 +149,18 @@ type Suite struct {
 	// Shared says that what Reopen opens can be open several times, as by
 	// several processes. The races then use two handles.
 	Shared bool
+
+	// Network returns the address of a server, "host:port", and a function that opens
+	// one and the same store, which is empty at first, by that address or by the one of a
+	// proxy before it. The suite opens it both ways and breaks the network between proxy and
+	// server, as in package faultnet (rules 12, 13, 14 and 18). Nil: no network is between
+	// the store and its records.
+	Network func(tb testing.TB) (upstream string, open func(addr string) tokensession.Store)
+
+	// IOTimeout is how long after its context was canceled a call may wait for a server that
+	// stalls (rule 13), in the stores that Network opens by the address of a proxy. The suite
+	// waits as long, so let it be some tenths of a second there. 0: it does not wait.
+	IOTimeout time.Duration
 
 	// Budget is the time that each race takes; 0 is 100 ms. With -short it is a third.
 	Budget time.Duration
