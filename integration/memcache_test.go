@@ -24,9 +24,20 @@ func TestMemcache(t *testing.T) {
 	one := backend.Memcached(t)
 	two := backend.KindMemcached.Start(t)
 	t.Run("one server", func(t *testing.T) {
-		memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
+		suite := memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
 			return openMemcache(tb, one.URL, prefix)
-		}).Run(t)
+		})
+		suite.IOTimeout = impatience
+		suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+			prefix := memcachePrefix()
+			return one.Addr, func(addr string) tokensession.Store {
+				if addr == one.Addr {
+					return openMemcache(tb, one.URL, prefix)
+				}
+				return openMemcache(tb, "memcache://"+addr, prefix, "timeout="+impatience.String())
+			}
+		}
+		suite.Run(t)
 	})
 	t.Run("two servers", func(t *testing.T) {
 		memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
@@ -34,9 +45,15 @@ func TestMemcache(t *testing.T) {
 		}).Run(t)
 	})
 	t.Run("borrowed", func(t *testing.T) {
-		memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
+		suite := memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
 			return borrowMemcache(tb, prefix, one.Addr, two.Addr)
-		}).Run(t)
+		})
+		suite.IOTimeout = 4 * gomemcache.DefaultTimeout
+		suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+			prefix := memcachePrefix()
+			return one.Addr, func(addr string) tokensession.Store { return borrowMemcache(tb, prefix, addr) }
+		}
+		suite.Run(t)
 	})
 }
 

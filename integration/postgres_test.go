@@ -20,9 +20,16 @@ import (
 // TestPostgres runs the suite on stores that Open made, and so in the default mode of pgx.
 func TestPostgres(t *testing.T) {
 	server := backend.Postgres(t)
-	postgresSuite(func(tb testing.TB, table string) tokensession.Store {
+	suite := postgresSuite(func(tb testing.TB, table string) tokensession.Store {
 		return openPostgres(tb, server.URL, "table", table)
-	}).Run(t)
+	})
+	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+		table := newTable()
+		return server.Addr, func(addr string) tokensession.Store {
+			return openPostgres(tb, strings.Replace(server.URL, server.Addr, addr, 1), "table", table)
+		}
+	}
+	suite.Run(t)
 }
 
 // TestPostgresBorrowed runs it on stores that share one pool.

@@ -13,7 +13,22 @@ import (
 	"github.com/tokensession/tokensession/storetest"
 )
 
-func TestRedis(t *testing.T) { redisSuite(backend.Redis(t).URL).Run(t) }
+func TestRedis(t *testing.T) {
+	server := backend.Redis(t)
+	suite := redisSuite(server.URL)
+	suite.IOTimeout = impatience
+	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+		prefix := newRedisPrefix()
+		return server.Addr, func(addr string) tokensession.Store {
+			url := "redis://" + addr
+			if addr != server.Addr {
+				url += "?read_timeout=" + impatience.String()
+			}
+			return openRedis(tb, url, prefix)
+		}
+	}
+	suite.Run(t)
+}
 
 // redisSuite is the suite on the server of a URL, with a prefix a store.
 func redisSuite(url string) storetest.Suite {

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// impatience is the I/O timeout of stores that the suite lets wait for one.
+const impatience = 300 * time.Millisecond
+
 // accept listens until the test ends, and serves each connection in a goroutine.
 func accept(t *testing.T, serve func(net.Conn)) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

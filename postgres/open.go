@@ -40,6 +40,8 @@ func Open(ctx context.Context, url string, opts *Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	connections := &connections{open: make(map[*connection]bool)}
+	connections.watch(config)
 	// The pool keeps its context for as long as it makes connections.
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
@@ -47,12 +49,11 @@ func Open(ctx context.Context, url string, opts *Options) (*Store, error) {
 	}
 	s, err := newStore(ctx, pool, full)
 	if err != nil {
-		// Not waited for: a server that does not answer keeps the pool for longer
-		// than the context allows.
-		go pool.Close()
+		connections.sever() // or the pool would wait for a server that does not answer
+		pool.Close()
 		return nil, err
 	}
-	s.owned = true
+	s.connections = connections
 	return s, nil
 }
 

@@ -41,8 +41,10 @@
 // Limits (rule 2): 64 MiB of Data.
 //
 // I/O timeout (rule 13): none is needed. A call ends when its context does, by deadline or
-// cancellation, and gives up its connection. Close waits up to 15 s for a server that
-// does not answer.
+// cancellation, and gives up its connection. Until the server has been told, that keeps its
+// place in the pool; if it has gone silent for a quarter of a second, or 15 s in a pool that
+// was passed to New. Close waits for calls in flight, but for no more than a second; to close
+// a borrowed pool is its owner's business.
 //
 // Durability (rule 16): a write returns when the server says that it is committed. With
 // synchronous_commit=off a crash of the server loses the last writes. A failover to an
@@ -169,7 +171,8 @@ type Store struct {
 	stopReaper   context.CancelFunc
 	reaper       sync.WaitGroup
 
-	owned   bool // Open made the pool
+	connections *connections // of the pool if Open made it, else nil
+
 	closed  atomic.Bool
 	closing sync.Once
 }
@@ -224,14 +227,16 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.call(ctx, "ping", "", func() error { return s.pool.Ping(ctx) })
 }
 
-// Close ends the Store. If Open made its pool, Close waits for the calls that have a
+// Close ends the Store. If Open made its pool, Close waits a second for the calls that have a
 // connection, and closes the pool.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.stopReaper()
 		s.closed.Store(true)
 		s.reaper.Wait()
-		if s.owned {
+		if s.connections != nil {
+			hurry := time.AfterFunc(closeTimeout, s.connections.sever)
+			defer hurry.Stop()
 			s.pool.Close()
 		}
 	})

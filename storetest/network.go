@@ -32,7 +32,7 @@ func (p *probe) network() *network {
 }
 
 // deadline is what calls on a server that stalls are given.
-const deadline = 25 * time.Millisecond
+const deadline = 15 * time.Millisecond
 
 // answers are the errors that only an answer of the server, or a look at the arguments, can
 // justify.
@@ -154,11 +154,13 @@ func outageConnections(p *probe) {
 	}
 }
 
-// losses are ways to lose an answer.
-var losses = []struct {
+// loss is a way to lose an answer.
+type loss struct {
 	name string
 	faultnet.Fault
-}{
+}
+
+var losses = []loss{
 	{"the connection ended before the answer", faultnet.Fault{}},
 	{"the connection was reset before the answer", faultnet.Fault{End: faultnet.Reset}},
 	{"the connection ended in the middle of the answer", faultnet.Fault{Pass: faultnet.Half}},
@@ -183,9 +185,9 @@ func (n *network) each(f func(skip int) (lost bool)) {
 	}
 }
 
-// patient returns the context of a call whose answer is lost in the way of f.
-func (n *network) patient(f faultnet.Fault) (context.Context, context.CancelFunc) {
-	if f.End == faultnet.Silence {
+// patient returns the context of a call whose answer is lost in the way of l.
+func (n *network) patient(l loss) (context.Context, context.CancelFunc) {
+	if l.End == faultnet.Silence {
 		return context.WithTimeout(n.Context(), deadline)
 	}
 	return context.WithTimeout(n.Context(), n.suite.patience())
@@ -213,20 +215,20 @@ func outageReads(p *probe) {
 		n.direct.mustCreate(other, record("data", "owner", time.Hour))
 	}
 	for _, read := range n.reads(id, rec, ids) {
-		for _, loss := range losses {
+		for _, l := range losses {
 			n.each(func(skip int) bool {
-				ctx, cancel := n.patient(loss.Fault)
+				defer n.proxy.Heal()
+				ctx, cancel := n.patient(l)
 				defer cancel()
-				f := loss.Fault
+				f := l.Fault
 				f.Skip = skip
 				lost := n.proxy.Next(f)
 				right, err := read.call(ctx)
 				if answered(err) || err == nil && !right {
-					n.errorf("%s, of which %s: right and complete: %v, error: %v", read.name, loss.name, right, err)
+					n.errorf("%s, when %s: complete and right: %v, error: %v", read.name, l.name, right, err)
 				}
 				return happened(lost)
 			})
-			n.proxy.Heal()
 		}
 	}
 }

@@ -114,6 +114,16 @@ func createByOther(p *probe, id string) error {
 	return err
 }
 
+// possible returns the interferences that are, where something stands.
+func possible(standing string) (list []interference) {
+	for _, i := range interferences {
+		if i.alive == (standing != absent) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
 // interfere lets another client, whose network is not broken, do what there is to do. It
 // may be called by any goroutine.
 func (n *network) interfere(i interference, id string) {
@@ -160,24 +170,19 @@ func (m *moment) pass() (came bool) {
 func lost(a attempt) func(*probe) {
 	return func(p *probe) {
 		n := p.network()
-		alive := a.after(a.before) != absent
-		for _, i := range interferences {
-			if i.alive != alive {
-				continue
-			}
-			for j, loss := range losses {
-				if j > 0 && i.name == "another's Touch" {
-					continue // to save time: whoever resends does it after any of them
-				}
-				n.each(func(skip int) bool { return n.lose(a, i, loss.name, loss.Fault, skip) })
-				n.proxy.Heal()
-			}
+		list := possible(a.after(a.before))
+		for _, i := range list {
+			n.each(func(skip int) bool { return n.lose(a, i, losses[0], skip) })
+		}
+		for _, l := range losses[1:] {
+			n.each(func(skip int) bool { return n.lose(a, list[len(list)-1], l, skip) })
 		}
 	}
 }
 
 // lose loses one answer to a write, and reports whether there was one.
-func (n *network) lose(a attempt, i interference, how string, f faultnet.Fault, skip int) bool {
+func (n *network) lose(a attempt, i interference, l loss, skip int) bool {
+	defer n.proxy.Heal()
 	id, v := n.prepare(a)
 	took, left := false, ""
 	meanwhile := moment{do: func() {
@@ -187,18 +192,19 @@ func (n *network) lose(a attempt, i interference, how string, f faultnet.Fault, 
 			left = n.direct.standing(id)
 		}
 	}}
+	f := l.Fault
 	f.Skip, f.Meanwhile = skip, meanwhile.come
 	n.proxy.Next(f)
-	ctx, cancel := n.patient(f)
+	ctx, cancel := n.patient(l)
 	defer cancel()
 	err := a.call(ctx, n.store, id, v)
 	lost := meanwhile.pass()
 	n.calls.add(err, "%s(%q)", a.name, id)
 	is := n.direct.standing(id)
-	story, allowed := fmt.Sprintf("%s had not taken effect when %s", a.name, how), []string{a.after(a.before), a.before}
+	story, allowed := fmt.Sprintf("%s had not taken effect when %s", a.name, l.name), []string{a.after(a.before), a.before}
 	switch {
 	case took:
-		story, allowed = fmt.Sprintf("%s took effect, %s came, and %s", a.name, i.name, how), []string{left}
+		story, allowed = fmt.Sprintf("%s took effect, %s came, and %s", a.name, i.name, l.name), []string{left}
 	case !lost:
 		story = fmt.Sprintf("%s lost no answer", a.name)
 	}
@@ -217,10 +223,7 @@ func outageLate(p *probe) {
 	n := p.network()
 	defer n.proxy.Heal()
 	for _, a := range []attempt{createAttempt, updateAttempt, touchAttempt, deleteAttempt} {
-		for _, i := range interferences {
-			if i.alive != (a.before != absent) {
-				continue
-			}
+		for _, i := range possible(a.before) {
 			n.each(func(skip int) bool { return n.delay(a, i, skip) })
 		}
 	}
