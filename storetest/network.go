@@ -63,12 +63,18 @@ func (p *probe) wantUnknown(err error, what, fault string) {
 	}
 }
 
+// call calls f, which ctx should end, and fails if it hangs.
+func (n *network) call(ctx context.Context, name string, f func(context.Context) error) (err error) {
+	n.returns(name+", whose context has ended or should have,", func() { err = f(ctx) })
+	return err
+}
+
 // recovers waits until use of the store succeeds. Connections may have died, and who finds
 // that out is told so, but by no other error.
 func (n *network) recovers(after string, use func(context.Context) error) {
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 		ctx, cancel := context.WithTimeout(n.Context(), n.suite.patience()/10)
-		err := use(ctx)
+		err := n.call(ctx, "a call", use)
 		cancel()
 		switch {
 		case err == nil:
@@ -119,7 +125,7 @@ func outageRefused(p *probe) {
 	n.proxy.Cut(faultnet.Hangup)
 	for _, m := range n.methods(id, rec) {
 		ctx, cancel := context.WithTimeout(n.Context(), 2*deadline)
-		n.wantUnknown(m.call(ctx), m.name, "the server refuses connections")
+		n.wantUnknown(n.call(ctx, m.name, m.call), m.name, "the server refuses connections")
 		cancel()
 	}
 	n.proxy.Heal()
@@ -223,7 +229,11 @@ func outageReads(p *probe) {
 				f := l.Fault
 				f.Skip = skip
 				lost := n.proxy.Next(f)
-				right, err := read.call(ctx)
+				right := false
+				err := n.call(ctx, read.name, func(ctx context.Context) (err error) {
+					right, err = read.call(ctx)
+					return err
+				})
 				if answered(err) || err == nil && !right {
 					n.errorf("%s, when %s: complete and right: %v, error: %v", read.name, l.name, right, err)
 				}

@@ -197,7 +197,7 @@ func (n *network) lose(a attempt, i interference, l loss, skip int) bool {
 	n.proxy.Next(f)
 	ctx, cancel := n.patient(l)
 	defer cancel()
-	err := a.call(ctx, n.store, id, v)
+	err := n.call(ctx, a.name, func(ctx context.Context) error { return a.call(ctx, n.store, id, v) })
 	lost := meanwhile.pass()
 	n.calls.add(err, "%s(%q)", a.name, id)
 	is := n.direct.standing(id)
@@ -241,7 +241,7 @@ func (n *network) delay(a attempt, i interference, answers int) bool {
 	}
 	ctx, cancel := context.WithTimeout(n.Context(), deadline)
 	defer cancel()
-	err := a.call(ctx, n.store, id, v)
+	err := n.call(ctx, a.name, func(ctx context.Context) error { return a.call(ctx, n.store, id, v) })
 	stall.pass()
 	n.calls.add(err, "%s(%q) while what it sends is held back", a.name, id)
 	if err == nil || answered(err) {

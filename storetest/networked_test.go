@@ -87,6 +87,9 @@ func answer(store *reference, m message) message {
 		m.Record.Version, err = store.Create(ctx, m.ID, m.Record)
 	case "Update":
 		m.Record.Version, err = store.Update(ctx, m.ID, m.Record)
+	case "Replace": // what no client should ask for
+		store.Delete(ctx, m.ID)
+		m.Record.Version, err = store.Create(ctx, m.ID, m.Record)
 	case "Touch":
 		err = store.Touch(ctx, m.ID, m.Record.TTL)
 	case "Delete":
@@ -122,10 +125,13 @@ type clientHabits struct {
 
 	// waits lets Close wait for the calls in flight, and for ever.
 	waits bool
+
+	// leaves lets calls leave a goroutine behind at the end of their context, and Close too.
+	leaves bool
 }
 
 // ioTimeout is that of clients which do not reach the server by its own address.
-const ioTimeout = 150 * time.Millisecond
+const ioTimeout = 50 * time.Millisecond
 
 func goodClientHabits() clientHabits {
 	return clientHabits{
@@ -231,6 +237,28 @@ func (s *client) try(ctx context.Context, m message) (got message, err error) {
 	return got, c.in.Decode(&got)
 }
 
+// send is try, or leaves that to a goroutine.
+func (s *client) send(ctx context.Context, m message) (message, error) {
+	if !s.leaves {
+		return s.try(ctx, m)
+	}
+	type result struct {
+		message
+		error
+	}
+	done := make(chan result, 1)
+	go func() {
+		got, err := s.try(context.WithoutCancel(ctx), m)
+		done <- result{got, err}
+	}()
+	select {
+	case r := <-done:
+		return r.message, r.error
+	case <-ctx.Done():
+		return message{}, ctx.Err()
+	}
+}
+
 // ask sends a request and returns the answer.
 func (s *client) ask(ctx context.Context, m message, rec *tokensession.Record) (message, error) {
 	if m.ID == "" {
@@ -250,7 +278,7 @@ func (s *client) ask(ctx context.Context, m message, rec *tokensession.Record) (
 		s.pending.Add(1)
 		defer s.pending.Done()
 	}
-	got, err := s.try(ctx, m)
+	got, err := s.send(ctx, m)
 	for range s.resends(m) {
 		if err != nil {
 			got, err = s.try(ctx, m)
@@ -327,7 +355,9 @@ func (s *client) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.used {
-		c.Close()
+		if !s.leaves {
+			c.Close()
+		}
 	}
 	for _, c := range s.idle {
 		c.Close()
