@@ -9,7 +9,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/tokensession/tokensession"
 	"github.com/tokensession/tokensession/integration/backend"
 	"github.com/tokensession/tokensession/memcache"
+	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
 var memcacheRecord = tokensession.Record{Data: []byte("data"), Owner: "owner", TTL: time.Hour}
@@ -175,85 +175,41 @@ func TestMemcacheRestartedNumbers(t *testing.T) {
 	}
 }
 
-// memcacheProxy passes bytes between clients and a server, and can lose a reply.
-type memcacheProxy struct {
-	net.Listener
-	server string
-	lose   atomic.Value // of string: the reply to the next command that begins so is lost
-}
-
-func startMemcacheProxy(t *testing.T, server string) *memcacheProxy {
-	p := &memcacheProxy{server: server}
-	p.lose.Store("-")
-	p.Listener = accept(t, p.serve)
-	return p
-}
-
-func (p *memcacheProxy) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", p.server)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	var losing atomic.Bool
-	go func() {
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := client.Read(buf)
-			if err != nil {
-				server.(*net.TCPConn).CloseWrite()
-				return
-			}
-			if command := p.lose.Load().(string); bytes.HasPrefix(buf[:n], []byte(command)) {
-				p.lose.CompareAndSwap(command, "-")
-				losing.Store(true)
-			}
-			server.Write(buf[:n])
-		}
-	}()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := server.Read(buf)
-		if err != nil || losing.Load() {
-			return
-		}
-		client.Write(buf[:n])
-	}
-}
-
 // TestMemcacheLostReplies: a write whose reply is lost is found to have taken effect, and
 // a read is repeated. Nobody can tell of a Delete, and it is not sent twice.
 func TestMemcacheLostReplies(t *testing.T) {
 	server := backend.Memcached(t)
-	proxy := startMemcacheProxy(t, server.Addr)
+	proxy := faultnet.New(t, server.Addr)
+	lose := func(command string) {
+		proxy.Next(faultnet.Fault{Match: func(request []byte) bool { return bytes.HasPrefix(request, []byte(command)) }})
+	}
 	prefix := memcachePrefix()
 	stores := map[string]*memcache.Store{
-		"opened":   openMemcache(t, "memcache://"+proxy.Addr().String(), prefix),
-		"borrowed": borrowMemcache(t, prefix, proxy.Addr().String()),
+		"opened":   openMemcache(t, "memcache://"+proxy.Addr(), prefix),
+		"borrowed": borrowMemcache(t, prefix, proxy.Addr()),
 	}
 	for kind, store := range stores {
 		id := kind
-		proxy.lose.Store("add ")
+		lose("add ")
 		v, err := store.Create(t.Context(), id, memcacheRecord)
 		if err != nil {
 			t.Fatalf("%s: Create: %v", kind, err)
 		}
 		rec := memcacheRecord
 		rec.Version = v
-		proxy.lose.Store("cas ")
+		lose("cas ")
 		if _, err := store.Update(t.Context(), id, rec); err != nil {
 			t.Errorf("%s: Update: %v", kind, err)
 		}
-		proxy.lose.Store("cas ")
+		lose("cas ")
 		if err := store.Touch(t.Context(), id, time.Minute); err != nil {
 			t.Errorf("%s: Touch: %v", kind, err)
 		}
-		proxy.lose.Store("gets ")
+		lose("gets ")
 		if rec, err := store.Get(t.Context(), id); err != nil || rec.TTL > time.Minute {
 			t.Errorf("%s: Get: %v, %v", kind, rec.TTL, err)
 		}
-		proxy.lose.Store("delete ")
+		lose("delete ")
 		var unknown *tokensession.OpError
 		if err := store.Delete(t.Context(), id); !errors.As(err, &unknown) || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: Delete: %v", kind, err)

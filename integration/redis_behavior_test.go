@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/tokensession/tokensession"
 	"github.com/tokensession/tokensession/integration/backend"
 	"github.com/tokensession/tokensession/redis"
+	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
 // bareRedis returns a client with the defaults of go-redis, which does not have
@@ -537,43 +536,6 @@ func TestRedisBigOwner(t *testing.T) {
 	}
 }
 
-// cutter passes on what it is sent, and can cut a connection instead of giving an answer.
-type cutter struct {
-	net.Listener
-	to  string
-	cut atomic.Pointer[func()] // runs before the next answer is cut off, unless nil
-}
-
-func cutRedis(t *testing.T, to string) *cutter {
-	c := &cutter{to: to}
-	c.Listener = accept(t, c.serve)
-	return c
-}
-
-func (c *cutter) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", c.to)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go io.Copy(server, client)
-	answer := make([]byte, 1<<16)
-	for {
-		n, err := server.Read(answer)
-		if err != nil {
-			return
-		}
-		if meanwhile := c.cut.Swap(nil); meanwhile != nil {
-			(*meanwhile)()
-			return
-		}
-		if _, err := client.Write(answer[:n]); err != nil {
-			return
-		}
-	}
-}
-
 // When an answer is lost, Create and Update know their own work; what they cannot know
 // they say; and nothing is done twice.
 func TestRedisLostAnswers(t *testing.T) {
@@ -586,8 +548,8 @@ func TestRedisLostAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			owner := rec.Owner
 			prefix := newRedisPrefix()
-			proxy := cutRedis(t, server.Addr)
-			s := openRedis(t, "redis://"+proxy.Addr().String(), prefix)
+			proxy := faultnet.New(t, server.Addr)
+			s := openRedis(t, "redis://"+proxy.Addr(), prefix)
 			direct := openRedis(t, server.URL, prefix)
 			warm, err := s.Create(t.Context(), "warm", rec) // so that the scripts are known
 			if err != nil {
@@ -598,7 +560,7 @@ func TestRedisLostAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Touch(t.Context(), "warm", time.Hour)
-			lose := func(meanwhile func()) { proxy.cut.Store(&meanwhile) }
+			lose := func(meanwhile func()) { proxy.Next(faultnet.Fault{Meanwhile: meanwhile}) }
 
 			lose(func() {})
 			v, err := s.Create(t.Context(), "id", rec)

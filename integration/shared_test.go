@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"net"
 	"os/exec"
 	"slices"
 	"testing"
@@ -10,25 +9,6 @@ import (
 
 // impatience is the I/O timeout of stores that the suite lets wait for one.
 const impatience = 300 * time.Millisecond
-
-// accept listens until the test ends, and serves each connection in a goroutine.
-func accept(t *testing.T, serve func(net.Conn)) net.Listener {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(conn)
-		}
-	}()
-	return l
-}
 
 // tied returns a command that, once it is started, runs a program until the test ends, or
 // this process, however it does: a shell waits for the end of its input.
