@@ -86,6 +86,17 @@ func TestRedisBorrowed(t *testing.T) {
 	suite.New = func(tb testing.TB) tokensession.Store {
 		return borrowRedis(tb, bareRedis(tb, server.Addr), newRedisPrefix())
 	}
+	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+		prefix := newRedisPrefix()
+		return server.Addr, func(addr string) tokensession.Store {
+			if addr == server.Addr {
+				return openRedis(tb, server.URL, prefix)
+			}
+			client := goredis.NewClient(&goredis.Options{Addr: addr, ReadTimeout: impatience})
+			tb.Cleanup(func() { client.Close() })
+			return borrowRedis(tb, client, prefix)
+		}
+	}
 	suite.Run(t)
 }
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -132,6 +133,33 @@ func redisCLI(t *testing.T, args ...string) string {
 func TestRedisCluster(t *testing.T) {
 	url, _ := redisCluster(t)
 	redisSuite(url).Run(t)
+}
+
+// A Cluster of one node, whose address the clients learn from it, behind a network that breaks.
+func TestRedisClusterOutages(t *testing.T) {
+	backend.SkipExcluded(t, "redis")
+	node := localRedis(t, "--cluster-enabled", "yes")
+	host, port, _ := net.SplitHostPort(node)
+	redisCLI(t, "-h", host, "-p", port, "cluster", "addslotsrange", "0", "16383")
+	waitUntil(t, "the Cluster is up", func() bool { return clusterOK(t, node) })
+	suite := redisSuite("redis://" + node + "?cluster=true")
+	suite.Budget = 20 * time.Millisecond
+	suite.IOTimeout = impatience
+	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
+		prefix := newRedisPrefix()
+		return node, func(addr string) tokensession.Store {
+			var dialer net.Dialer
+			client := &goredis.UniversalOptions{Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, addr)
+			}}
+			url := "redis://" + node + "?cluster=true"
+			if addr != node {
+				url += "&read_timeout=" + impatience.String()
+			}
+			return openRedisWith(tb, withPrefix(url, prefix), &redis.Options{Client: client})
+		}
+	}
+	suite.Run(t)
 }
 
 // While slots move, to and fro, nothing is missed: records are found, by their ids and
