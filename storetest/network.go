@@ -132,8 +132,8 @@ func outageRefused(p *probe) {
 	n.recovers("a time in which the server refused connections", n.live)
 }
 
-// outageConnections breaks the connections that the store keeps while nobody uses them, and then
-// those on which calls wait.
+// outageConnections breaks the connections that the store keeps, first while nobody uses
+// them, and then while calls wait.
 func outageConnections(p *probe) {
 	n := p.network()
 	defer n.proxy.Heal()
