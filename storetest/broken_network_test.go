@@ -62,7 +62,7 @@ var brokenClients = []brokenClient{
 	}, "12/reads 14/lost_create 14/lost_update 14/lost_touch 14/lost_delete"},
 
 	{"deadlines are ignored", func(s *client) tokensession.Store {
-		s.deadline = func(_ context.Context, now time.Time) time.Time { return now.Add(4 * ioTimeout) }
+		s.deadline = func(_ context.Context, now time.Time) time.Time { return now.Add(6 * ioTimeout) }
 		return s
 	}, "13/deadline 13/canceled"},
 
@@ -174,7 +174,7 @@ func TestBrokenNetwork(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			s := networked(t, b.spoil)
-			s.hangs = time.Second
+			s.hangs = 2 * time.Second
 			for name, run := range checks {
 				rec := run(s)
 				want := slices.Contains(strings.Fields(b.fails), name)
