@@ -84,7 +84,7 @@ var brokenClients = []brokenClient{
 
 	{"a Delete is sent again, and takes what is new", resendingWrites("Delete"), "14/lost_delete"},
 
-	{"an Update reads, and then creates", func(s *client) tokensession.Store { return replacing{s} }, "12/late"},
+	{"an Update reads, and then creates", func(s *client) tokensession.Store { return overwriting{s} }, "12/late"},
 
 	{"connections are never given up", func(s *client) tokensession.Store {
 		s.dead = func() bool { return false }
@@ -135,10 +135,10 @@ func (s recognising) Update(ctx context.Context, id string, rec tokensession.Rec
 	return "", err
 }
 
-// replacing looks at the Version itself, and then writes without a look.
-type replacing struct{ *client }
+// overwriting looks at the Version itself, and then writes without a look.
+type overwriting struct{ *client }
 
-func (s replacing) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+func (s overwriting) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
 	got, err := s.client.Get(ctx, id)
 	if err != nil {
 		return "", err
