@@ -372,7 +372,8 @@ func networked(tb testing.TB, spoil func(*client) tokensession.Store) Suite {
 	var spaces atomic.Int64
 	unused := func() string { return fmt.Sprint(spaces.Add(1), " ") }
 	return Suite{
-		New: func(testing.TB) tokensession.Store { return newClient(server.Addr().String(), unused()) },
+		Capabilities: Counter | Lister | Closer,
+		New:          func(testing.TB) tokensession.Store { return newClient(server.Addr().String(), unused()) },
 		Namespaces: func(_ testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
 			run := unused()
 			return newClient(server.Addr().String(), run+a), newClient(server.Addr().String(), run+b)
