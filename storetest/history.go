@@ -20,7 +20,7 @@ func essence(events []history.Event) []history.Event {
 	events = slices.Clone(events)
 	for i := 0; i < len(events); {
 		rest := slices.Delete(slices.Clone(events), i, i+1)
-		if changes(events[i]) || history.Linearizable(rest) {
+		if mayWrite(events[i]) || history.Linearizable(rest) {
 			i++
 			continue
 		}
@@ -29,8 +29,8 @@ func essence(events []history.Event) []history.Event {
 	return events
 }
 
-// changes reports whether a call may have changed the state.
-func changes(e history.Event) bool {
+// mayWrite reports whether a call may have changed the state.
+func mayWrite(e history.Event) bool {
 	return e.Op != "Get" && e.Op != "Touch" && (e.Err == nil || e.Unknown())
 }
 

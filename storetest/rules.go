@@ -338,4 +338,12 @@ the call may stay or go.`,
 			{"answers", still, pingerAnswers},
 		},
 	},
+	{
+		name: programs.name,
+		text: programs.text,
+		checks: []check{
+			{"random", still, programsRandom},
+			{"kept", still, programsKept},
+		},
+	},
 }

@@ -82,6 +82,21 @@
 // see less and never makes it fail. Where the store runs in this process (InProcess), the
 // checks that wait turn its clock with [testing/synctest], and take no time at all.
 //
+// # Programs
+//
+// What no single rule shows, a sequence of calls may. The subtest Programs makes up such
+// sequences, runs each on a new store and compares every outcome with what the contract
+// says. One that fails is made as short and simple as it can be, and shown as text, one call a
+// line:
+//
+//	Create "a" owner="alice" ttl=1h
+//	Touch "a" ttl=forever
+//	ByOwner "alice"
+//
+// To see that it does not come back, put it into a file testdata/storetest/NAME.txt of the
+// package under test: Programs/kept runs them all. [Suite.Replay] runs one, and [Suite.Fuzz]
+// looks for more of them for as long as go test -fuzz may.
+//
 // # What it cannot see
 //
 // To pass means that no counterexample was found. A server that dies or fails over is not
@@ -172,6 +187,10 @@ type Suite struct {
 	// waiver has had its day. A race that is lost only now and then is tried again for
 	// up to fourteen times the Budget before it counts as passed.
 	Waive map[string]string
+
+	// Seed is that of the first random program; 0 is a new one in each run. A failure says
+	// with which Seed it comes again at once.
+	Seed uint64
 
 	// hangs is what patience returns, where a test of the suite wants it shorter.
 	hangs time.Duration
