@@ -72,8 +72,10 @@ require (
 )
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/tokensession/tokensession/memcache v0.1.0
 	github.com/tokensession/tokensession/postgres v0.1.0
 	go.etcd.io/bbolt v1.5.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	pgregory.net/rapid v1.3.0
 )
