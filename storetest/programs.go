@@ -118,6 +118,9 @@ func (s Suite) shortest(t *testing.T, prog program, diff *difference) string {
 // report shows a program that fails, as text that can be run again.
 func (d *difference) report(prog program) string {
 	var b strings.Builder
+	if len(prog) == 0 {
+		return "seen with no call at all: " + d.seen
+	}
 	fmt.Fprintf(&b, "seen: %s = %s\nprogram:\n", prog[d.line], d.seen)
 	for i, c := range prog[:d.line+1] {
 		outcome := "here"

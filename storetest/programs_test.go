@@ -168,6 +168,23 @@ func TestProgramsFind(t *testing.T) {
 	}
 }
 
+// TestProgramsCannotBegin wants what New reports to be shown, and no program.
+func TestProgramsCannotBegin(t *testing.T) {
+	s := suite(healthy)
+	s.New = func(tb testing.TB) tokensession.Store {
+		tb.Fatal("the server does not answer")
+		return nil
+	}
+	err := s.Replay(t, `Get "a"`)
+	if err == nil || !strings.Contains(err.Error(), "the server does not answer") {
+		t.Errorf("Replay: %v", err)
+	}
+	report := s.shortest(t, program{{op: "Len"}}, &difference{rule: programs.name, seen: "nothing"})
+	if !strings.Contains(report, "seen with no call at all: the server does not answer") {
+		t.Errorf("the report is %s", report)
+	}
+}
+
 func oneOf(ops, want []string) bool {
 	return slices.EqualFunc(ops, want, func(op, want string) bool { return slices.Contains(strings.Split(want, "|"), op) })
 }

@@ -47,7 +47,7 @@ func (s *shrinker) try(prog program) bool {
 // dropCalls leaves out calls: half of them at once, then fewer, down to one, and then any
 // two, for one may undo the other.
 func (s *shrinker) dropCalls() (better bool) {
-	for n := len(s.prog) / 2; n > 0; n /= 2 {
+	for n := (len(s.prog) + 1) / 2; n > 0; n /= 2 {
 		for i := 0; i+n <= len(s.prog); {
 			if s.try(slices.Delete(slices.Clone(s.prog), i, i+n)) {
 				better = true
