@@ -17,16 +17,16 @@ type choices struct {
 	args [parameters][]string
 }
 
-// brief is a TTL that a program waits for where the clock cannot be turned.
-const brief = 20 * time.Millisecond
+// shortTTL is a TTL that a program waits for where the clock cannot be turned.
+const shortTTL = 20 * time.Millisecond
 
 // choices returns those for the store. Where its clock cannot be turned, a program does not wait
 // for long.
 func (s Suite) choices() choices {
 	// To open a store on a server takes longer than many calls.
-	most, waits := 100, []time.Duration{brief, time.Millisecond, brief / 2}
+	most, waits := 100, []time.Duration{shortTTL, time.Millisecond, shortTTL / 2}
 	if s.InProcess {
-		most, waits = 25, []time.Duration{time.Hour, time.Hour - 1, 1, time.Millisecond, brief, time.Minute, 31 * 24 * time.Hour}
+		most, waits = 25, []time.Duration{time.Hour, time.Hour - 1, 1, time.Millisecond, shortTTL, time.Minute, 31 * 24 * time.Hour}
 	}
 	return choices{
 		most: most,
@@ -41,7 +41,7 @@ func (s Suite) choices() choices {
 				strings.Repeat("x", 64<<10)},
 			paramOwner: slices.Concat(repeated(4, ""), repeated(10, "alice"), repeated(5, "bob"),
 				[]string{"Alice", strings.Repeat("é", 128), "a\x00b", "\xff", strings.Repeat("x", 257)}),
-			paramTTL: slices.Concat(repeated(8, formatTime(time.Hour)), repeated(6, formatTime(brief)), repeated(4, forever),
+			paramTTL: slices.Concat(repeated(8, formatTime(time.Hour)), repeated(6, formatTime(shortTTL)), repeated(4, forever),
 				times(time.Minute, time.Millisecond, 1, 31*24*time.Hour, tokensession.MaxTTL,
 					0, -1, tokensession.MaxTTL+1, tokensession.Forever-1)),
 			paramTime: times(waits...),
@@ -63,7 +63,7 @@ func times(list ...time.Duration) []string {
 // arguments.
 func (ch choices) decode(b []byte) (prog program) {
 	for len(b) > 0 {
-		c := call{op: pick(ch.ops, b[0])}
+		c := instruction{op: pick(ch.ops, b[0])}
 		params := operations[c.op]
 		if b = b[1:]; len(b) < len(params) {
 			break

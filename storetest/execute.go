@@ -22,7 +22,7 @@ type execution struct {
 // What the store cannot do is left out.
 func (p *probe) execute(prog program) *difference {
 	x := &execution{model: newModel(p), store: p.store}
-	if p.suite.Reopen != nil && slices.ContainsFunc(prog, func(c call) bool { return c.op == "Reopen" }) {
+	if p.suite.Reopen != nil && slices.ContainsFunc(prog, func(c instruction) bool { return c.op == "Reopen" }) {
 		open := p.suite.Reopen(p.recorder)
 		x.reopen = func() tokensession.Store { return p.open(open) }
 		x.store = x.reopen()
@@ -43,7 +43,7 @@ func (p *probe) execute(prog program) *difference {
 }
 
 // do makes a call. It returns the outcome in words, if that is right.
-func (x *execution) do(c call) (string, *difference) {
+func (x *execution) do(c instruction) (string, *difference) {
 	switch c.op {
 	case "Get":
 		return x.get(c)
@@ -89,30 +89,30 @@ func (x *execution) answers(id string, during span, there, none error) []error {
 	switch x.presence(id, during) {
 	case present:
 		return []error{there}
-	case absent:
+	case dead:
 		return []error{none}
 	}
 	return []error{there, none}
 }
 
-func (x *execution) get(c call) (string, *difference) {
+func (x *execution) get(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	var rec tokensession.Record
 	var err error
 	during := timed(func() { rec, err = x.store.Get(x.p.Context(), id) })
 	if invalid := invalidID(id); invalid != nil {
-		return outcome(err), judge("Rule01_IDs", err, invalid)
+		return errorName(err), judge("Rule01_IDs", err, invalid)
 	}
 	if err == nil {
 		return showContent(rec), x.compare(id, rec, during)
 	}
 	diff := judge("Rule05_Get", err, x.answers(id, during, nil, tokensession.ErrNotFound)...)
 	x.remove(id)
-	return outcome(err), diff
+	return errorName(err), diff
 }
 
 // invalid returns the rule that the arguments break, and the error that they deserve.
-func invalid(c call, ttl time.Duration) (string, error) {
+func invalid(c instruction, ttl time.Duration) (string, error) {
 	if err := invalidID(c.args[paramID]); err != nil {
 		return "Rule01_IDs", err
 	}
@@ -122,7 +122,7 @@ func invalid(c call, ttl time.Duration) (string, error) {
 	return "Rule04_TTL", invalidTTL(ttl)
 }
 
-func (x *execution) create(c call) (string, *difference) {
+func (x *execution) create(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	ttl, _ := parseTime(c.args[paramTTL])
 	var v tokensession.Version
@@ -131,16 +131,16 @@ func (x *execution) create(c call) (string, *difference) {
 	during := timed(func() { v, err = x.store.Create(x.p.Context(), id, rec) })
 	scribble(rec.Data)
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return outcome(err), judge(rule, err, invalid)
+		return errorName(err), judge(rule, err, invalid)
 	}
 	if diff := judge("Rule06_Create", err, x.answers(id, during, tokensession.ErrExists, nil)...); diff != nil || err != nil {
-		return outcome(err), diff
+		return errorName(err), diff
 	}
 	x.put(id, c, ttl, during)
-	return outcome(nil), x.learn(id, v)
+	return errorName(nil), x.learn(id, v)
 }
 
-func (x *execution) update(c call) (string, *difference) {
+func (x *execution) update(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	ttl, _ := parseTime(c.args[paramTTL])
 	from := x.version(id, c.args[paramFrom])
@@ -150,7 +150,7 @@ func (x *execution) update(c call) (string, *difference) {
 	during := timed(func() { v, err = x.store.Update(x.p.Context(), id, rec) })
 	scribble(rec.Data)
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return outcome(err), judge(rule, err, invalid)
+		return errorName(err), judge(rule, err, invalid)
 	}
 	there := tokensession.ErrConflict
 	if x.valid(id, from) {
@@ -165,16 +165,16 @@ func (x *execution) update(c call) (string, *difference) {
 	case errors.Is(err, tokensession.ErrNotFound):
 		x.remove(id)
 	}
-	return outcome(err), diff
+	return errorName(err), diff
 }
 
-func (x *execution) doTouch(c call) (string, *difference) {
+func (x *execution) doTouch(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	ttl, _ := parseTime(c.args[paramTTL])
 	var err error
 	during := timed(func() { err = x.store.Touch(x.p.Context(), id, ttl) })
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return outcome(err), judge(rule, err, invalid)
+		return errorName(err), judge(rule, err, invalid)
 	}
 	diff := judge("Rule09_Touch", err, x.answers(id, during, nil, tokensession.ErrNotFound)...)
 	switch {
@@ -184,17 +184,17 @@ func (x *execution) doTouch(c call) (string, *difference) {
 	default:
 		x.remove(id)
 	}
-	return outcome(err), diff
+	return errorName(err), diff
 }
 
-func (x *execution) delete(c call) (string, *difference) {
+func (x *execution) delete(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	err := x.store.Delete(x.p.Context(), id)
 	if invalid := invalidID(id); invalid != nil {
-		return outcome(err), judge("Rule01_IDs", err, invalid)
+		return errorName(err), judge("Rule01_IDs", err, invalid)
 	}
 	x.remove(id)
-	return outcome(err), judge("Rule10_Delete", err, nil)
+	return errorName(err), judge("Rule10_Delete", err, nil)
 }
 
 func (x *execution) len() (string, *difference) {
@@ -206,7 +206,7 @@ func (x *execution) len() (string, *difference) {
 	var err error
 	during := timed(func() { n, err = counter.Len(x.p.Context()) })
 	if diff := judge("Counter", err, nil); diff != nil {
-		return outcome(err), diff
+		return errorName(err), diff
 	}
 	return strconv.Itoa(n), x.count("Counter", n, "", during)
 }
@@ -231,7 +231,7 @@ func (x *execution) clear() (string, *difference) {
 	}
 	err := clearer.Clear(x.p.Context())
 	clear(x.lives)
-	return outcome(err), judge("Clearer", err, nil)
+	return errorName(err), judge("Clearer", err, nil)
 }
 
 func (x *execution) all() (string, *difference) {
@@ -242,7 +242,7 @@ func (x *execution) all() (string, *difference) {
 	return x.walk("Lister", lister.All(x.p.Context()), "")
 }
 
-func (x *execution) byOwner(c call) (string, *difference) {
+func (x *execution) byOwner(c instruction) (string, *difference) {
 	index, ok := tokensession.As[tokensession.OwnerIndex](x.store)
 	if !ok {
 		return lacking, nil
@@ -251,7 +251,7 @@ func (x *execution) byOwner(c call) (string, *difference) {
 	seq := index.ByOwner(x.p.Context(), owner)
 	if !indexable(owner) {
 		err := firstError(seq)
-		return outcome(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
+		return errorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
 	}
 	return x.walk("OwnerIndex", seq, owner)
 }
@@ -309,7 +309,7 @@ func (x *execution) entry(rule, id string, rec tokensession.Record, owner string
 	return diff
 }
 
-func (x *execution) deleteOwner(c call) (string, *difference) {
+func (x *execution) deleteOwner(c instruction) (string, *difference) {
 	index, ok := tokensession.As[tokensession.OwnerIndex](x.store)
 	if !ok {
 		return lacking, nil
@@ -319,10 +319,10 @@ func (x *execution) deleteOwner(c call) (string, *difference) {
 	var err error
 	during := timed(func() { n, err = index.DeleteOwner(x.p.Context(), owner) })
 	if !indexable(owner) {
-		return outcome(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
+		return errorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
 	}
 	if diff := judge("OwnerIndex", err, nil); diff != nil {
-		return outcome(err), diff
+		return errorName(err), diff
 	}
 	diff := x.count("OwnerIndex", n, owner, during)
 	sure, unsure := x.selected(owner, during)
@@ -341,5 +341,5 @@ func (x *execution) doReopen() (string, *difference) {
 		err = closer.Close()
 	}
 	x.store = x.reopen()
-	return outcome(err), judge("Rule18_Close", err, nil)
+	return errorName(err), judge("Rule18_Close", err, nil)
 }

@@ -49,7 +49,7 @@ type span struct{ begin, end time.Time }
 type presence int
 
 const (
-	absent presence = iota
+	dead presence = iota
 	perhaps
 	present
 )
@@ -70,7 +70,7 @@ func (m *model) presence(id string, during span) presence {
 	l := m.lives[id]
 	switch {
 	case l == nil:
-		return absent
+		return dead
 	case l.forever:
 		return present
 	}
@@ -79,13 +79,13 @@ func (m *model) presence(id string, during span) presence {
 		return present
 	}
 	if during.begin.Sub(l.set.end) >= l.ttl+m.p.suite.Granularity+drift {
-		return absent
+		return dead
 	}
 	return perhaps
 }
 
 // put begins a life that is in a new state.
-func (m *model) put(id string, c call, ttl time.Duration, during span) {
+func (m *model) put(id string, c instruction, ttl time.Duration, during span) {
 	m.state++
 	m.lives[id] = &life{data: c.args[paramData], owner: c.args[paramOwner], state: m.state}
 	m.touch(id, ttl, during)
@@ -161,7 +161,7 @@ func (m *model) learn(id string, v tokensession.Version) *difference {
 func (m *model) compare(id string, rec tokensession.Record, during span) *difference {
 	l := m.lives[id]
 	switch {
-	case l == nil || m.presence(id, during) == absent:
+	case l == nil || m.presence(id, during) == dead:
 		return differs("Rule11_Expiry", "%s, want none: no live record is there", showContent(rec))
 	case string(rec.Data) != l.data || rec.Owner != l.owner:
 		return differs("Rule05_Get", "%s, want %s", showContent(rec),
@@ -260,14 +260,7 @@ func judge(rule string, err error, want ...error) *difference {
 	}
 	var texts []string
 	for _, target := range want {
-		texts = append(texts, outcome(target))
+		texts = append(texts, errorName(target))
 	}
-	return differs(rule, "%s, want %s", outcome(err), strings.Join(texts, " or "))
-}
-
-func outcome(err error) string {
-	if err == nil {
-		return "ok"
-	}
-	return fmt.Sprintf("the error %q", err)
+	return differs(rule, "%s, want %s", errorName(err), strings.Join(texts, " or "))
 }

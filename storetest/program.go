@@ -15,11 +15,11 @@ import (
 
 // program is a sequence of calls on one store, made one after the other. Its text is described
 // on Suite.Replay.
-type program []call
+type program []instruction
 
-// call is a call of a method of the store or of a capability, or another thing that a program
+// instruction is a call of a method of the store or of a capability, or another thing that a program
 // does: Wait lets time pass, Reopen closes the store and opens it again.
-type call struct {
+type instruction struct {
 	op   string
 	args [parameters]string // "" where op has no such parameter
 }
@@ -84,7 +84,7 @@ func (prog program) String() string {
 	return strings.Join(lines, "\n")
 }
 
-func (c call) String() string {
+func (c instruction) String() string {
 	words := []string{c.op}
 	for i, param := range operations[c.op] {
 		arg := c.args[param]
@@ -131,14 +131,14 @@ func parseProgram(text string) (program, error) {
 	return prog, nil
 }
 
-func parseCall(line string) (call, error) {
+func parseCall(line string) (instruction, error) {
 	op, rest, _ := strings.Cut(line, " ")
 	params, ok := operations[op]
 	if !ok {
-		return call{}, fmt.Errorf("unknown operation %q; accepted are %s", op,
+		return instruction{}, fmt.Errorf("unknown operation %q; accepted are %s", op,
 			strings.Join(slices.Sorted(maps.Keys(operations)), ", "))
 	}
-	c := call{op: op}
+	c := instruction{op: op}
 	given := make(map[parameter]bool)
 	for i := 0; ; i++ {
 		rest = strings.TrimLeft(rest, " \t")
@@ -147,19 +147,19 @@ func parseCall(line string) (call, error) {
 		}
 		param, value, err := named(op, params, rest, i == 0)
 		if err != nil {
-			return call{}, err
+			return instruction{}, err
 		}
 		if given[param] {
-			return call{}, fmt.Errorf("%s: %s stands there twice", op, paramNames[param])
+			return instruction{}, fmt.Errorf("%s: %s stands there twice", op, paramNames[param])
 		}
 		given[param] = true
 		if c.args[param], rest, err = param.parse(value); err != nil {
-			return call{}, fmt.Errorf("%s: %w", op, err)
+			return instruction{}, fmt.Errorf("%s: %w", op, err)
 		}
 	}
 	for i, param := range params {
 		if optional := i > 0 && (param == paramData || param == paramOwner); !given[param] && !optional {
-			return call{}, fmt.Errorf("%s: %s is missing; accepted is %s", op, paramNames[param], usage(op))
+			return instruction{}, fmt.Errorf("%s: %s is missing; accepted is %s", op, paramNames[param], usage(op))
 		}
 	}
 	return c, nil
@@ -181,7 +181,7 @@ func named(op string, params []parameter, text string, first bool) (parameter, s
 
 // usage shows how op is written.
 func usage(op string) string {
-	example := call{op: op, args: [parameters]string{"a", fromLatest, "x", "alice", "1h", "1h"}}
+	example := instruction{op: op, args: [parameters]string{"a", fromLatest, "x", "alice", "1h", "1h"}}
 	return example.String()
 }
 

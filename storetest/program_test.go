@@ -138,7 +138,7 @@ func TestChoices(t *testing.T) {
 	}
 	for param, list := range choices.args {
 		for _, arg := range list {
-			if !slices.ContainsFunc(all, func(c call) bool { return c.args[param] == arg }) {
+			if !slices.ContainsFunc(all, func(c instruction) bool { return c.args[param] == arg }) {
 				t.Errorf("no program has %s %.40q", paramNames[param], arg)
 			}
 		}

@@ -257,7 +257,7 @@ func TestProgramsPass(t *testing.T) {
 // slow is a store whose calls take their time, so that lives end during them.
 type slow struct{ *reference }
 
-func dawdle() { time.Sleep(rand.N(brief / 2)) }
+func dawdle() { time.Sleep(rand.N(shortTTL / 2)) }
 
 func (s slow) Get(ctx context.Context, id string) (tokensession.Record, error) {
 	dawdle()

@@ -94,7 +94,7 @@ func (s *shrinker) merge(i int) bool {
 }
 
 // tryMerged tries a program without call i and with another call j.
-func (s *shrinker) tryMerged(i, j int, merged call) bool {
+func (s *shrinker) tryMerged(i, j int, merged instruction) bool {
 	prog := slices.Clone(s.prog)
 	prog[j] = merged
 	return s.try(slices.Delete(prog, i, i+1))

@@ -136,8 +136,8 @@ type Suite struct {
 	InProcess bool
 
 	// Granularity is how long after the end of its TTL a record may still be seen
-	// (rule 11), and by how much the TTL that Get returns may be longer than the
-	// truth. 0 is exact.
+	// (rule 11), and by how much the TTL that Get returns may be longer than what is
+	// then left. 0 is exact.
 	Granularity time.Duration
 
 	// TooLarge is a length of Data that the store refuses (rule 2), and half of it one that

@@ -65,7 +65,7 @@ func (p *probe) wantTTL(id string, ttl time.Duration, from, to time.Time) {
 		return
 	}
 	least := ttl - got.to.Sub(from) - p.drift()
-	most := ttl - got.from.Sub(to) + p.slack()
+	most := ttl - got.from.Sub(to) + p.slack() + p.suite.Granularity
 	if got.TTL < least || got.TTL > most || got.TTL <= 0 {
 		p.fatalf("the TTL that Get gave is %s, %v after it was set to %v; true is between %v and %v",
 			showTTL(got.TTL), brief(got.from.Sub(to)), ttl, least, most)
@@ -79,7 +79,7 @@ func ttlTiny(p *probe) {
 			id := newID()
 			s.set(p, id, ttl)
 			rec, err := p.get(id)
-			if err == nil && (rec.TTL <= 0 || rec.TTL > ttl+p.slack()) {
+			if err == nil && (rec.TTL <= 0 || rec.TTL > ttl+p.slack()+p.suite.Granularity) {
 				p.fatalf("the TTL that Get gave is %s, after %s had set it to %v", showTTL(rec.TTL), s.name, ttl)
 			}
 			if err != nil && !errors.Is(err, tokensession.ErrNotFound) {
