@@ -12,16 +12,18 @@ import (
 	"github.com/tokensession/tokensession/storetest"
 )
 
-func TestStore(t *testing.T) {
-	storetest.Suite{
-		New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
-		Capabilities: storetest.AllCapabilities,
-		Reopen:       file,
-		Namespaces:   buckets,
-		InProcess:    true,
-		TooLarge:     64<<20 + 1,
-	}.Run(t)
+var suite = storetest.Suite{
+	New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
+	Capabilities: storetest.AllCapabilities,
+	Reopen:       file,
+	Namespaces:   buckets,
+	InProcess:    true,
+	TooLarge:     64<<20 + 1,
 }
+
+func TestStore(t *testing.T) { suite.Run(t) }
+
+func BenchmarkStore(b *testing.B) { b.Run("driver=bolt", suite.RunBenchmarks) }
 
 // file returns a function that opens one file.
 func file(tb testing.TB) (open func() tokensession.Store) {

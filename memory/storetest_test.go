@@ -8,10 +8,12 @@ import (
 	"github.com/tokensession/tokensession/storetest"
 )
 
-func TestStore(t *testing.T) {
-	storetest.Suite{
-		New:          func(testing.TB) tokensession.Store { return memory.New(nil) },
-		Capabilities: storetest.AllCapabilities,
-		InProcess:    true,
-	}.Run(t)
+var suite = storetest.Suite{
+	New:          func(testing.TB) tokensession.Store { return memory.New(nil) },
+	Capabilities: storetest.AllCapabilities,
+	InProcess:    true,
 }
+
+func TestStore(t *testing.T) { suite.Run(t) }
+
+func BenchmarkStore(b *testing.B) { b.Run("driver=memory", suite.RunBenchmarks) }
