@@ -13,7 +13,7 @@ func (s *Store) Len(ctx context.Context) (n int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, "len", "", func(tx *sql.Tx, now int64) error {
+	err = s.exclusive(ctx, "len", "", func(tx *sql.Tx, now int64) error {
 		const count = `SELECT count(*) FROM sessions WHERE namespace = ? AND expires > ?`
 		return tx.QueryRowContext(ctx, count, s.namespace, now).Scan(&n)
 	})
@@ -25,7 +25,7 @@ func (s *Store) Clear(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.write(ctx, "clear", "", func(tx *sql.Tx, _ int64) error {
+	return s.exclusive(ctx, "clear", "", func(tx *sql.Tx, _ int64) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE namespace = ?`, s.namespace)
 		return err
 	})
@@ -72,7 +72,7 @@ func (s *Store) page(ctx context.Context, op, query, after string, args []any) (
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	err = s.write(ctx, op, "", func(tx *sql.Tx, now int64) error {
+	err = s.exclusive(ctx, op, "", func(tx *sql.Tx, now int64) error {
 		rows, err := tx.QueryContext(ctx, query, append([]any{s.namespace, after, now}, args...)...)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string) (int, error) {
 		return 0, err
 	}
 	var n int64
-	err := s.write(ctx, "deleteowner", "", func(tx *sql.Tx, now int64) (err error) {
+	err := s.exclusive(ctx, "deleteowner", "", func(tx *sql.Tx, now int64) (err error) {
 		const remove = `DELETE FROM sessions WHERE namespace = ? AND owner = ? AND expires > ?`
 		n, err = changed(tx.ExecContext(ctx, remove, s.namespace, owner, now))
 		return err

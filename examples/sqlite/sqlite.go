@@ -62,7 +62,7 @@ type Store struct {
 	db        *sql.DB
 	namespace string
 	owned     bool          // Close closes db
-	turn      chan struct{} // holds an element while somebody writes
+	turn      chan struct{} // holds an element while somebody has the lock
 	closed    atomic.Bool
 }
 
@@ -84,14 +84,15 @@ func newStore(ctx context.Context, db *sql.DB, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// write runs fn in a transaction that has the lock of the database, and tells it what time
+// exclusive runs fn in a transaction that has the lock of the database, and tells it what time
 // it is while it does. The lock comes with the first statement that writes, so the first
 // is one that is always of use: it removes some records that have expired.
-func (s *Store) write(ctx context.Context, op, id string, fn func(tx *sql.Tx, now int64) error) error {
+func (s *Store) exclusive(ctx context.Context, op, id string, fn func(tx *sql.Tx, now int64) error) error {
 	if s.closed.Load() {
 		return tokensession.ErrClosed
 	}
-	// Whoever waits for a lock in SQLite asks for it again and again. Only one does.
+	// Whoever waits for a lock in SQLite has a connection and asks again and again. Only one
+	// of this process does, so that readers find a connection and nobody is passed over.
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
@@ -177,7 +178,7 @@ func (s *Store) Get(ctx context.Context, id string) (tokensession.Record, error)
 		return tokensession.Record{}, outcome(ctx, "get", id, err)
 	}
 	if r.expires <= now {
-		err = s.write(ctx, "get", id, func(tx *sql.Tx, locked int64) (err error) {
+		err = s.exclusive(ctx, "get", id, func(tx *sql.Tx, locked int64) (err error) {
 			now = locked
 			r, err = s.find(ctx, tx, id, now)
 			return err
@@ -200,7 +201,7 @@ func (s *Store) Create(ctx context.Context, id string, rec tokensession.Record) 
 		return "", err
 	}
 	version := rand.Text()
-	err := s.write(ctx, "create", id, func(tx *sql.Tx, now int64) error {
+	err := s.exclusive(ctx, "create", id, func(tx *sql.Tx, now int64) error {
 		n, err := changed(tx.ExecContext(ctx, insert,
 			s.namespace, id, rec.Owner, version, rec.Data, expiry(now, rec.TTL), now))
 		if err == nil && n == 0 {
@@ -223,7 +224,7 @@ func (s *Store) Update(ctx context.Context, id string, rec tokensession.Record) 
 		return "", err
 	}
 	version := rand.Text()
-	err := s.write(ctx, "update", id, func(tx *sql.Tx, now int64) error {
+	err := s.exclusive(ctx, "update", id, func(tx *sql.Tx, now int64) error {
 		n, err := changed(tx.ExecContext(ctx, update,
 			rec.Owner, version, rec.Data, expiry(now, rec.TTL), s.namespace, id, string(rec.Version), now))
 		if err != nil || n == 1 {
@@ -246,7 +247,7 @@ func (s *Store) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	if err := tokensession.Check(ctx, id, &tokensession.Record{TTL: ttl}); err != nil {
 		return err
 	}
-	return s.write(ctx, "touch", id, func(tx *sql.Tx, now int64) error {
+	return s.exclusive(ctx, "touch", id, func(tx *sql.Tx, now int64) error {
 		n, err := changed(tx.ExecContext(ctx, touch, expiry(now, ttl), s.namespace, id, now))
 		if err == nil && n == 0 {
 			return tokensession.ErrNotFound
@@ -260,7 +261,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := tokensession.Check(ctx, id, nil); err != nil {
 		return err
 	}
-	return s.write(ctx, "delete", id, func(tx *sql.Tx, _ int64) error {
+	return s.exclusive(ctx, "delete", id, func(tx *sql.Tx, _ int64) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE namespace = ? AND id = ?`, s.namespace, id)
 		return err
 	})

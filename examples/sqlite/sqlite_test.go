@@ -45,7 +45,7 @@ func wantErr(tb testing.TB, err, want error) {
 // locked lets another process have the lock of the file for a time.
 func locked(tb testing.TB, path string, d time.Duration) {
 	s := openTest(tb, path, "another process")
-	err := s.write(context.Background(), "lock", "", func(*sql.Tx, int64) error {
+	err := s.exclusive(context.Background(), "lock", "", func(*sql.Tx, int64) error {
 		time.Sleep(d)
 		return nil
 	})
@@ -118,7 +118,7 @@ func getBesideTouch(t *testing.T, wrap func(*Store) tokensession.Store) (beside,
 		s := wrap(openTest(t, path, ""))
 		mustCreate(t, s, "id", 100*time.Millisecond)
 		other := openTest(t, path, "")
-		go other.write(context.Background(), "touch", "id", func(tx *sql.Tx, now int64) error {
+		go other.exclusive(context.Background(), "touch", "id", func(tx *sql.Tx, now int64) error {
 			_, err := tx.Exec(`UPDATE sessions SET expires = ? WHERE id = 'id' AND expires > ?`, expiry(now, time.Hour), now)
 			time.Sleep(time.Second)
 			return err

@@ -212,7 +212,7 @@ type holding struct{ *Store }
 
 func (s holding) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
 	return func(yield func(tokensession.Entry, error) bool) {
-		err := s.write(ctx, "all", "", func(tx *sql.Tx, now int64) error {
+		err := s.exclusive(ctx, "all", "", func(tx *sql.Tx, now int64) error {
 			rows, err := tx.QueryContext(ctx, `SELECT `+columns+` FROM sessions WHERE namespace = ? AND expires > ?`, s.namespace, now)
 			if err != nil {
 				return err
