@@ -1,16 +1,5 @@
 package bolt_test
 
-import (
-	"testing"
+import "testing"
 
-	"github.com/tokensession/tokensession"
-	"github.com/tokensession/tokensession/storetest"
-)
-
-func FuzzStore(f *testing.F) {
-	storetest.Suite{
-		New:       func(tb testing.TB) tokensession.Store { return file(tb)() },
-		Reopen:    file,
-		InProcess: true,
-	}.Fuzz(f)
-}
+func FuzzStore(f *testing.F) { suite.Fuzz(f) }

@@ -260,6 +260,7 @@ func firstTest(t *testing.T) {
 			}
 			return store
 		},
+		Capabilities: storetest.AllCapabilities,
 	}.Run(t)
 }
 
@@ -285,9 +286,10 @@ func stepSuite(wrap func(*Store) tokensession.Store) storetest.Suite {
 		return func() tokensession.Store { return wrap(openTest(tb, path, "")) }
 	}
 	return storetest.Suite{
-		New:    func(tb testing.TB) tokensession.Store { return reopen(tb)() },
-		Reopen: reopen,
-		Shared: true,
+		New:          func(tb testing.TB) tokensession.Store { return reopen(tb)() },
+		Capabilities: storetest.AllCapabilities,
+		Reopen:       reopen,
+		Shared:       true,
 		Namespaces: func(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
 			path := tempFile(tb)
 			return wrap(openTest(tb, path, a)), wrap(openTest(tb, path, b))

@@ -10,12 +10,13 @@ import (
 )
 
 var suite = storetest.Suite{
-	New:        func(tb testing.TB) tokensession.Store { return file(tb)() },
-	Reopen:     file,
-	Shared:     true,
-	Namespaces: namespaces,
-	InProcess:  true,
-	TooLarge:   16<<20 + 1,
+	New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
+	Capabilities: storetest.AllCapabilities,
+	Reopen:       file,
+	Shared:       true,
+	Namespaces:   namespaces,
+	InProcess:    true,
+	TooLarge:     16<<20 + 1,
 }
 
 func TestStore(t *testing.T) { suite.Run(t) }
