@@ -95,9 +95,13 @@ func (a adapter) Delete(ctx context.Context, id string) error {
 
 func (a adapter) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
 	return func(yield func(tokensession.Entry, error) bool) {
-		values, err := a.values(ctx)
-		if err != nil {
+		if err := ctx.Err(); err != nil {
 			yield(tokensession.Entry{}, err)
+			return
+		}
+		values, err := a.kv.all(ctx)
+		if err != nil {
+			yield(tokensession.Entry{}, failed("all", "", err))
 			return
 		}
 		for id, value := range values {
@@ -107,14 +111,6 @@ func (a adapter) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
 			}
 		}
 	}
-}
-
-func (a adapter) values(ctx context.Context) (map[string][]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	values, err := a.kv.all(ctx)
-	return values, failed("all", "", err)
 }
 
 func (a adapter) read(ctx context.Context, op, id string) (tokensession.Record, error) {
