@@ -50,6 +50,9 @@ func (s scsCtxStore) find(ctx context.Context, key string) ([]byte, bool, error)
 }
 
 func (s scsCtxStore) commit(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if ttl >= time.Millisecond && ttl < tokensession.MaxTTL {
+		ttl += time.Millisecond // goredisstore cuts off a fraction of one
+	}
 	return s.store.CommitCtx(ctx, key, value, scsExpiry(ttl))
 }
 
@@ -122,8 +125,29 @@ func scsGoredisstore(t *testing.T) otherStore {
 				}
 				wantImmortal(t, client, "past token")
 			},
+			"Direct_Rule04_fraction": func(t *testing.T) { goredisstoreCutsFraction(t, client) },
 		},
 	}
+}
+
+// goredisstoreCutsFraction commits until Redis is to drop a value before its expiry. It drops
+// one when its clock, in whole milliseconds, shows more than PEXPIRETIME.
+func goredisstoreCutsFraction(t *testing.T, client *goredis.Client) {
+	store := goredisstore.NewWithPrefix(client, "fraction ")
+	for range 1000 {
+		expiry := time.Now().Add(time.Hour)
+		if err := store.CommitCtx(t.Context(), "token", []byte("value"), expiry); err != nil {
+			t.Fatal(err)
+		}
+		end, err := client.PExpireTime(t.Context(), "fraction token").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.UnixMilli(end.Milliseconds() + 1).Before(expiry) {
+			return
+		}
+	}
+	t.Error("of 1000 values, none ends before its expiry")
 }
 
 // wantImmortal fails unless Redis has a value that does not expire.
