@@ -72,10 +72,10 @@ require (
 )
 
 require (
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/alexedwards/scs/goredisstore v0.0.0-20250212122300-421ef1d8611c
 	github.com/alexedwards/scs/pgxstore v0.0.0-20240316134038-7e11d57e8885
 	github.com/alexedwards/scs/v2 v2.9.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/gofiber/storage/redis/v3 v3.4.3
 	github.com/tokensession/tokensession/memcache v0.1.0
 	github.com/tokensession/tokensession/postgres v0.1.0
