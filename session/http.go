@@ -100,6 +100,7 @@ func (v *visit[T]) enter() bool {
 	}
 	cred, ok := parseToken(v.m.opts.Name, token, v.m.opts.MinTokenLength)
 	if !ok {
+		v.m.rejected(v.r.Context(), &eventRejected, "", reasonMalformed)
 		return true
 	}
 	err := v.state.load(v.r.Context(), cred)
@@ -199,7 +200,7 @@ func (v *visit[T]) settle(h http.Header) error {
 func (v *visit[T]) tell(h http.Header) {
 	s := &v.state
 	switch {
-	case s.sendToken:
+	case s.sendToken && s.cred.token != "":
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
 	case s.clearToken && v.carried: // else it could be a newer login's that is deleted
 		v.via.clear(h)
@@ -219,7 +220,7 @@ func (v *visit[T]) autosave() error {
 	var w *write[T]
 	var err error
 	if s.used.Load() {
-		w, err = s.prepare(change[T]{})
+		w, err = s.prepare(v.r.Context(), change[T]{})
 	}
 	switch {
 	case err != nil:

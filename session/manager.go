@@ -53,7 +53,8 @@ type Options[T any] struct {
 	StoreTimeout time.Duration
 
 	// MaxBytes is how large a session may be, encoded, with about 100 bytes that the
-	// manager adds: 512 KiB if 0. A larger one is [tokensession.ErrTooLarge].
+	// manager adds, and 90 more for each former token in its grace: 512 KiB if 0. A
+	// larger one is [tokensession.ErrTooLarge].
 	MaxBytes int
 
 	// MinTokenLength is how many characters ResetToken takes at the least: 32 if 0.
@@ -232,6 +233,7 @@ func (m *Manager[T]) Start() *Session[T] {
 func (m *Manager[T]) Load(ctx context.Context, token string) (*Session[T], error) {
 	cred, ok := parseToken(m.opts.Name, token, m.opts.MinTokenLength)
 	if !ok {
+		m.rejected(ctx, &eventRejected, "", reasonMalformed)
 		return nil, fmt.Errorf("session: load: %w", ErrInvalidToken)
 	}
 	v := &visit[T]{}
@@ -258,15 +260,34 @@ type stored struct {
 	version tokensession.Version
 	ttl     time.Duration
 	readAt  time.Time
+
+	followed bool // it was read with a former token
 }
 
-// read gets the session that cred opens. It is ErrGone if no live session does,
-// and errRecord or ErrCorrupt if what stands there cannot be read.
+// read gets the session that cred opens, and makes cred the present one where it is in
+// the grace of a Renew. It is ErrGone if no live session answers to it, and errRecord or
+// ErrCorrupt if what stands there cannot be read.
 func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) (stored, error) {
-	rec, err := m.store.Get(ctx, cred.id)
+	st, err := m.get(ctx, cred.id, now)
 	if errors.Is(err, tokensession.ErrNotFound) {
-		return stored{}, ErrGone
+		m.rejected(ctx, &eventRejected, cred.id, reasonUnknown)
+		return st, ErrGone
 	}
+	if err != nil {
+		return st, err
+	}
+	followed, refused := st.open(m.opts.Name, cred, now)
+	if refused != "" {
+		m.rejected(ctx, &eventRejectedForLive, cred.id, refused)
+		return st, ErrGone
+	}
+	st.followed = followed
+	return st, nil
+}
+
+// get is read for whoever has shown already that the session is his.
+func (m *Manager[T]) get(ctx context.Context, id string, now time.Time) (stored, error) {
+	rec, err := m.store.Get(ctx, id)
 	if err != nil {
 		return stored{}, err
 	}
@@ -274,11 +295,8 @@ func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) 
 	if err != nil {
 		return stored{}, err
 	}
-	if !h.secret.equal(&cred.secret) {
-		m.opts.Logger.InfoContext(ctx, "session: a token with a wrong or former secret was rejected", "session", cred.id)
-		return stored{}, ErrGone
-	}
 	if m.timeLeft(h.created, now) <= 0 {
+		m.audit(ctx, &eventExpired, id, slog.Attr{})
 		return stored{}, ErrGone
 	}
 	owner, ok := m.unscoped(rec.Owner)
@@ -360,5 +378,5 @@ func wrap(op, id string, err error) error {
 	if id == "" {
 		return fmt.Errorf("session: %s: %w", op, err)
 	}
-	return fmt.Errorf("session: %s %s…: %w", op, id[:8], err)
+	return fmt.Errorf("session: %s %s…: %w", op, id[:min(8, len(id))], err)
 }

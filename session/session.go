@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -61,8 +60,10 @@ func (s *Session[T]) ID() string {
 }
 
 // Token is what the client sends to open this session: a secret. It begins a new
-// session, which then is stored even if Data stays empty. It is "" where the session
-// is over, or new after the header of the response was sent.
+// session, which then is stored even if Data stays empty. Where the session was loaded
+// with a former token, in the grace of a Renew, it is the new one. It is "" where the
+// session is over, or new after the header of the response was sent, or where others
+// renewed it so long ago or so often that the token this one was loaded with is dead.
 func (s *Session[T]) Token() string {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
@@ -192,22 +193,35 @@ func (s *Session[T]) ResetToken(ctx context.Context, token string) error {
 	})
 }
 
-// Renew gives the session a new token. With a grace of 0 the old one is dead at
-// once, and requests that came with it and are not done get ErrGone when they save,
-// though their Destroy and Reset still end the session. It is meant for a change of
-// privileges within a session. What else was changed is stored with it. A new session
-// is only stored: nobody knows its token. It is ErrHeaderSent where the new token could
-// not be sent, and wraps [errors.ErrUnsupported] for any other grace.
+// Renew gives the session a new token; its ID stays. What else was changed is stored with
+// it. A new session is only stored: nobody knows its token. It is ErrHeaderSent where the
+// new token could not be sent.
+//
+// With a grace of 0 every former token is dead at once, and requests that came with one
+// and are not done get ErrGone when they save, though their Destroy and Reset still end the
+// session. It is meant for a change of privileges within a session.
+//
+// With a grace, of up to 5 minutes, the former token opens the session for so long yet.
+// Whoever comes with it, also because the answer was lost, is given the new one, always the
+// same; if he calls Renew with a grace himself, that is all it does. So renewals in parallel
+// end with one token, nobody is logged out, and no write is lost. It is meant for changing
+// tokens regularly. Nothing makes a grace longer. Of former tokens the last 8 are kept. The
+// price is that a stolen token, too, is exchanged for the new one within its grace; Renew
+// with a grace of 0, Reset and Destroy end it. Take a grace that is longer than the slowest
+// request, because a response carries the token that it knew of last.
 func (s *Session[T]) Renew(ctx context.Context, grace time.Duration) error {
 	return s.s.exclusive(ctx, "renew", func(ctx context.Context) error {
-		if grace != 0 {
-			return fmt.Errorf("a grace of %v: %w; accepted is 0", grace, errors.ErrUnsupported)
+		if grace < 0 || grace > maxGrace {
+			return fmt.Errorf("a grace of %v; accepted are 0 to %v", grace, maxGrace)
 		}
 		if s.s.headerSent() {
 			return ErrHeaderSent
 		}
 		s.s.begin()
-		_, err := s.s.put(ctx, change[T]{renew: s.s.stored})
+		_, err := s.s.put(ctx, change[T]{renew: s.s.stored, grace: grace})
+		if err == nil {
+			s.s.followed = false
+		}
 		return err
 	})
 }

@@ -22,14 +22,14 @@ type state[T any] struct {
 
 	used atomic.Bool // the application has asked for the session, so Data is decoded
 
-	// op is held for the length of every operation, and guards version, epoch,
-	// created, base, storedOwner, ttl, readAt and tried.
+	// op is held for the length of every operation, and guards what the store has,
+	// tried, renewal and followed.
 	op sync.Mutex
 
 	// mu guards what follows, and is held for instants only, so that accessors can
 	// be called while an operation waits for the store.
 	mu       sync.Mutex
-	cred     credential // made when first asked for
+	cred     credential // made when first asked for; its token is "" if that is not known
 	owner    string
 	ownerSet bool  // by this request
 	begun    bool  // to be stored even if empty
@@ -38,8 +38,7 @@ type state[T any] struct {
 	over     error // not nil: why nothing can be saved any more
 
 	// What the store has, as this request last saw it.
-	created     int64 // as in header
-	epoch       uint64
+	header
 	version     tokensession.Version
 	base        []byte // the payload
 	value       T      // what base decodes to, if a T is flat
@@ -47,7 +46,8 @@ type state[T any] struct {
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
 	tried       bool       // a Create ended unknown
-	renewal     credential // of a Renew that ended unknown
+	renewal     credential // of a Renew without grace that ended unknown
+	followed    bool       // cred is the successor of what this request had, and no Renew has said so
 	unsure      *write[T]  // a ResetToken that ended unknown
 
 	// The contexts of what most requests do at most once: a place for them here
@@ -61,7 +61,8 @@ type state[T any] struct {
 // change is what put does beside saving Data as it is.
 type change[T any] struct {
 	apply func(*T) error // changes a copy of Data; may be nil
-	renew bool           // a new secret, and the next epoch
+	renew bool           // a new secret
+	grace time.Duration  // of the former one; if 0, the next epoch
 }
 
 // credential makes a new session's id and secret when they are first needed. The
@@ -96,10 +97,19 @@ func (s *state[T]) unanswered() error {
 	return s.over
 }
 
+// end makes an end of the session for this request. Its token is of no use any more, and
+// would overwrite that of a newer login.
 func (s *state[T]) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.over = err
+	s.over, s.sendToken = err, false
+}
+
+// expire is end for a session whose Lifetime has ended.
+func (s *state[T]) expire(ctx context.Context) error {
+	s.m.audit(ctx, &eventExpired, s.id(), slog.Attr{})
+	s.end(ErrGone)
+	return ErrGone
 }
 
 // exclusive runs an operation that the client's hanging up does not end.
@@ -138,6 +148,7 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cred, s.stored = cred, true
+	s.followed, s.sendToken = st.followed, st.followed
 	s.owner = st.owner
 	s.adopt(&st)
 	return nil
@@ -145,7 +156,7 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 
 // adopt takes what was read as the state that changes are made from.
 func (s *state[T]) adopt(st *stored) {
-	s.created, s.epoch = st.created, st.epoch
+	s.header = st.header
 	s.version, s.base, s.storedOwner = st.version, st.payload, st.owner
 	s.ttl, s.readAt = st.ttl, st.readAt
 }
@@ -197,8 +208,9 @@ func (s *state[T]) restart(cred credential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
-	s.created, s.epoch, s.version, s.base, s.storedOwner = time.Now().UnixMilli(), 0, "", s.m.zero, ""
-	s.tried, s.sendToken, s.clearToken = false, false, false
+	s.header = header{created: time.Now().UnixMilli()}
+	s.version, s.base, s.storedOwner = "", s.m.zero, ""
+	s.tried, s.followed, s.sendToken, s.clearToken = false, false, false, false
 	s.renewal, s.unsure = credential{}, nil
 }
 
@@ -216,15 +228,16 @@ type write[T any] struct {
 	value   T  // of data when it was encoded, if a T is flat
 	payload []byte
 	cred    credential
-	epoch   uint64
-	created int64 // of ResetToken, whose session begins with this write
+	header  header
+	renewed bool // cred is new
+	grace   time.Duration
 	owner   string
 	record  tokensession.Record
 }
 
 // put stores the session if there is anything to store.
 func (s *state[T]) put(ctx context.Context, ch change[T]) (written bool, err error) {
-	w, err := s.prepare(ch)
+	w, err := s.prepare(ctx, ch)
 	if w == nil {
 		return false, err
 	}
@@ -237,7 +250,7 @@ func (s *state[T]) land(ctx context.Context, ch change[T], w *write[T]) error {
 	for attempt := 0; w != nil; attempt++ {
 		version, err := s.send(ctx, w)
 		if err == nil {
-			s.landed(w, version)
+			s.landed(ctx, w, version)
 			return nil
 		}
 		if !errors.Is(err, tokensession.ErrConflict) && !errors.Is(err, tokensession.ErrExists) {
@@ -249,7 +262,7 @@ func (s *state[T]) land(ctx context.Context, ch change[T], w *write[T]) error {
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
-		if w, err = s.prepare(ch); err != nil {
+		if w, err = s.prepare(ctx, ch); err != nil {
 			return err
 		}
 	}
@@ -257,7 +270,7 @@ func (s *state[T]) land(ctx context.Context, ch change[T], w *write[T]) error {
 }
 
 // prepare encodes what is to be stored; nil if that is nothing new.
-func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
+func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error) {
 	if s.over != nil {
 		return nil, s.over
 	}
@@ -270,7 +283,8 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 			return nil, applyError{err}
 		}
 	}
-	needed := ch.renew || s.mustStore()
+	renew := ch.renew && !(s.followed && ch.grace > 0) // else another request has done it
+	needed := renew || s.mustStore()
 	if !needed && s.m.flat && any(*data) == any(s.value) {
 		s.session.Data = *data // apply may have undone what was not saved yet
 		return nil, nil
@@ -291,23 +305,43 @@ func (s *state[T]) prepare(ch change[T]) (*write[T], error) {
 	if !s.stored && s.headerSent() {
 		return nil, ErrHeaderSent
 	}
-	w := &write[T]{data: data, payload: payload, epoch: s.epoch}
+	w := &write[T]{data: data, payload: payload, header: s.header, renewed: renew, grace: ch.grace}
 	if s.m.flat {
 		w.value = *data
 	}
 	s.mu.Lock()
 	w.owner, w.cred = s.owner, *s.credential()
 	s.mu.Unlock()
-	if ch.renew {
-		w.epoch = s.epoch + 1
-		if w.cred = s.renewal; w.cred.id == "" {
-			w.cred = renewed(s.m.opts.Name, s.id())
+	if !s.stored {
+		w.header.secret = w.cred.secret
+	}
+	now := time.Now()
+	w.header.prune(now)
+	if renew {
+		if err := s.renew(w, now); err != nil {
+			return nil, err
 		}
 	}
-	if err := s.fill(w); err != nil {
+	if err := s.fill(ctx, w, now); err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+// renew gives w a new token.
+func (s *state[T]) renew(w *write[T], now time.Time) error {
+	switch {
+	case w.grace > 0 && w.cred.token == "":
+		return ErrGone // others have renewed it, too long ago or too often to follow
+	case w.grace > 0:
+		w.cred = w.header.renew(s.m.opts.Name, &w.cred, w.grace, now)
+		return nil
+	}
+	if w.cred = s.renewal; w.cred.id == "" {
+		w.cred = renewed(s.m.opts.Name, s.id())
+	}
+	w.header = header{created: s.created, epoch: s.epoch + 1, secret: w.cred.secret}
+	return nil
 }
 
 // differs reports whether payload holds another value than base.
@@ -338,16 +372,15 @@ func (s *state[T]) mustStore() bool {
 }
 
 // fill makes the record.
-func (s *state[T]) fill(w *write[T]) error {
-	h := header{created: s.created, epoch: w.epoch, secret: w.cred.secret}
-	data := append(h.appendTo(make([]byte, 0, maxHeaderLen+len(w.payload))), w.payload...)
+func (s *state[T]) fill(ctx context.Context, w *write[T], now time.Time) error {
+	size := maxPlainLen + len(w.header.formers)*maxFormerLen + len(w.payload)
+	data := append(w.header.appendTo(make([]byte, 0, size)), w.payload...)
 	if len(data) > s.m.opts.MaxBytes {
 		return fmt.Errorf("%w: %d bytes; MaxBytes is %d", tokensession.ErrTooLarge, len(data), s.m.opts.MaxBytes)
 	}
-	ttl := s.m.ttl(s.created, time.Now())
+	ttl := s.m.ttl(s.created, now)
 	if ttl <= 0 { // Lifetime ended while the request ran
-		s.end(ErrGone)
-		return ErrGone
+		return s.expire(ctx)
 	}
 	w.record = tokensession.Record{Data: data, Owner: s.m.scoped(w.owner), Version: s.version, TTL: ttl}
 	return nil
@@ -364,24 +397,30 @@ func (s *state[T]) send(ctx context.Context, w *write[T]) (tokensession.Version,
 		s.end(ErrGone)
 		return "", ErrGone
 	}
-	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.epoch != s.epoch {
+	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.header.epoch != s.epoch {
 		s.renewal = w.cred
 	}
 	return version, err
 }
 
 // landed notes that w is what the store has.
-func (s *state[T]) landed(w *write[T], version tokensession.Version) {
+func (s *state[T]) landed(ctx context.Context, w *write[T], version tokensession.Version) {
+	switch {
+	case !s.stored:
+		s.m.audit(ctx, &eventStarted, w.cred.id, slog.Attr{})
+	case w.renewed:
+		s.m.audit(ctx, &eventRenewed, w.cred.id, slog.Duration("grace", w.grace))
+	}
 	if w.data != &s.session.Data {
 		s.session.Data = *w.data
 	}
 	s.remember(&w.value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stored || w.epoch != s.epoch {
+	if !s.stored || w.renewed {
 		s.sendToken = true
 	}
-	s.cred, s.epoch, s.stored, s.renewal = w.cred, w.epoch, true, credential{}
+	s.cred, s.header, s.stored, s.renewal = w.cred, w.header, true, credential{}
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
 	if s.owner == w.owner { // else it was set again meanwhile
@@ -395,11 +434,11 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	s.mu.Lock()
 	setsOwner := s.ownerSet
 	s.mu.Unlock()
-	theirs, err := s.readOwn(ctx)
+	theirs, err := s.readOwn(ctx, time.Now())
 	if errors.Is(err, ErrGone) && errors.Is(cause, tokensession.ErrExists) {
 		return cause // another's record, or none any more
 	}
-	if err == nil && s.stored && (theirs.epoch != s.epoch || theirs.owner != s.storedOwner && !setsOwner) {
+	if err == nil && s.stored && theirs.owner != s.storedOwner && !setsOwner {
 		err = ErrGone
 	}
 	if errors.Is(err, ErrGone) {
@@ -422,6 +461,9 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 		}
 	}
 	s.remember(other)
+	if !s.stored {
+		s.m.audit(ctx, &eventStarted, s.id(), slog.Attr{})
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stored {
@@ -431,21 +473,57 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	return nil
 }
 
-// readOwn reads the session under its secret, or under that of a Renew whose answer
-// was lost: if that one opens it, the session has been renewed.
-func (s *state[T]) readOwn(ctx context.Context) (stored, error) {
-	st, err := s.m.read(ctx, &s.cred, time.Now())
-	if !errors.Is(err, ErrGone) || s.renewal.id == "" {
+// readOwn reads the session as it is now. Where others have renewed its token with a
+// grace, this request follows them; if it has come too late for that, it goes on without
+// a token, because it has shown one in time. It is ErrGone if every former token was ended
+// at once, unless that was a Renew of this request whose answer was lost.
+func (s *state[T]) readOwn(ctx context.Context, now time.Time) (stored, error) {
+	if !s.stored {
+		cred := s.cred
+		st, err := s.m.read(ctx, &cred, now)
+		if err == nil {
+			s.setCredential(cred)
+		}
 		return st, err
 	}
-	st, err = s.m.read(ctx, &s.renewal, time.Now())
+	st, err := s.m.get(ctx, s.id(), now)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return st, ErrGone
+	}
 	if err != nil {
 		return st, err
 	}
+	if st.epoch == s.epoch {
+		s.follow(&st.header, now)
+		return st, nil
+	}
+	cred := s.renewal
+	if _, refused := st.open(s.m.opts.Name, &cred, now); cred.id == "" || refused != "" {
+		return st, ErrGone
+	}
+	s.renewal = credential{}
+	s.setCredential(cred)
+	return st, nil
+}
+
+// follow takes over the token that a renewal by another request has made.
+func (s *state[T]) follow(h *header, now time.Time) {
+	cred := s.cred
+	followed, refused := h.open(s.m.opts.Name, &cred, now)
+	switch {
+	case followed:
+		s.followed = true
+		s.setCredential(cred)
+	case refused != "":
+		s.setCredential(credential{id: cred.id})
+	}
+}
+
+// setCredential makes cred what opens the session, of which the client is told.
+func (s *state[T]) setCredential(cred credential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cred, s.renewal, s.epoch, s.sendToken = s.renewal, credential{}, s.epoch+1, true
-	return st, nil
+	s.cred, s.sendToken = cred, true
 }
 
 // merge makes Data what it is to be now that another request has stored theirs.
@@ -515,8 +593,7 @@ func (s *state[T]) touch(ctx context.Context) error {
 	now := time.Now()
 	ttl := s.m.ttl(s.created, now)
 	if ttl <= 0 {
-		s.end(ErrGone)
-		return ErrGone
+		return s.expire(ctx)
 	}
 	err := s.m.store.Touch(ctx, s.id(), ttl)
 	if errors.Is(err, tokensession.ErrNotFound) {
@@ -544,7 +621,7 @@ func (s *state[T]) reload(ctx context.Context) error {
 	now := time.Now()
 	d.start(ctx, now, s.m.opts.StoreTimeout)
 	defer d.release()
-	theirs, err := s.m.read(&d, &s.cred, now)
+	theirs, err := s.readOwn(&d, now)
 	if errors.Is(err, ErrGone) {
 		s.end(ErrGone)
 	}
@@ -573,7 +650,11 @@ func (s *state[T]) deleteStored(ctx context.Context) error {
 	if !s.stored && !s.tried {
 		return nil
 	}
-	return s.m.store.Delete(ctx, s.id())
+	if err := s.m.store.Delete(ctx, s.id()); err != nil {
+		return err
+	}
+	s.m.audit(ctx, &eventDestroyed, s.id(), slog.Attr{})
+	return nil
 }
 
 func (s *state[T]) resetToken(ctx context.Context, token string) error {
@@ -604,8 +685,7 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 		}
 	}
 	s.restart(next.cred)
-	s.created, s.epoch = next.created, next.epoch
-	s.landed(next, version)
+	s.landed(ctx, next, version)
 	return nil
 }
 
@@ -618,13 +698,14 @@ func (s *state[T]) createWith(ctx context.Context, cred credential) (*write[T], 
 	w := s.unsure
 	if w == nil || w.cred.id != cred.id {
 		now := time.Now()
-		w = &write[T]{data: new(T), payload: s.m.zero, cred: cred, epoch: rand.Uint64() >> 1, created: now.UnixMilli()}
-		h := header{created: w.created, epoch: w.epoch, secret: cred.secret}
-		w.record = tokensession.Record{Data: append(h.appendTo(nil), w.payload...), TTL: s.m.ttl(w.created, now)}
+		w = &write[T]{data: new(T), payload: s.m.zero, cred: cred}
+		w.header = header{created: now.UnixMilli(), epoch: rand.Uint64() >> 1, secret: cred.secret}
+		w.record = tokensession.Record{Data: append(w.header.appendTo(nil), w.payload...), TTL: s.m.ttl(w.header.created, now)}
 	}
 	version, err := s.m.store.Create(ctx, cred.id, w.record)
 	if errors.Is(err, tokensession.ErrExists) && w == s.unsure {
-		if st, readErr := s.m.read(ctx, &cred, time.Now()); readErr == nil && st.epoch == w.epoch {
+		if st, readErr := s.m.read(ctx, &cred, time.Now()); readErr == nil && st.epoch == w.header.epoch {
+			w.header, w.cred = st.header, cred
 			return w, st.version, nil
 		}
 	}

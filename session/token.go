@@ -28,8 +28,9 @@ var base64url = base64.RawURLEncoding
 // digest is the SHA-256 that a record holds in place of the secret.
 type digest [sha256.Size]byte
 
-func (d *digest) equal(other *digest) bool {
-	return subtle.ConstantTimeCompare(d[:], other[:]) == 1
+// compare returns 1 if they are equal, else 0.
+func (d *digest) compare(other *digest) int {
+	return subtle.ConstantTimeCompare(d[:], other[:])
 }
 
 // credential is a token taken apart.
@@ -61,8 +62,20 @@ func newCredential(name string) credential {
 func renewed(name, id string) credential {
 	var random [secretBytes]byte
 	rand.Read(random[:])
-	token := id + "." + base64url.EncodeToString(random[:])
-	return credential{token: token, id: id, secret: hash("secret", name, token[idLen+1:])}
+	return serverCredential(name, id, random[:])
+}
+
+func serverCredential(name, id string, secret []byte) credential {
+	text := base64url.EncodeToString(secret)
+	return credential{token: id + "." + text, id: id, secret: hash("secret", name, text)}
+}
+
+// text is what only those who have the token know.
+func (c *credential) text() string {
+	if isServerToken(c.token) {
+		return c.token[idLen+1:]
+	}
+	return c.token
 }
 
 // parseToken takes apart what a client sent. It reports false if no manager with
