@@ -280,13 +280,6 @@ func TestRenew(t *testing.T) {
 			t.Error("no session")
 		}
 	})
-	t.Run("with a grace is not supported", func(t *testing.T) {
-		for _, grace := range []time.Duration{-1, time.Minute} {
-			if err := a.Start().Renew(t.Context(), grace); !errors.Is(err, errors.ErrUnsupported) {
-				t.Errorf("%v: %v", grace, err)
-			}
-		}
-	})
 }
 
 func TestAfterTheHeader(t *testing.T) {
@@ -301,6 +294,7 @@ func TestAfterTheHeader(t *testing.T) {
 			for name, err := range map[string]error{
 				"Save":       s.Save(r.Context()),
 				"Renew":      s.Renew(r.Context(), 0),
+				"with grace": s.Renew(r.Context(), time.Minute),
 				"Reset":      s.Reset(r.Context()),
 				"ResetToken": s.ResetToken(r.Context(), strings.Repeat("x", 40)),
 			} {
@@ -326,6 +320,7 @@ func TestAfterTheHeader(t *testing.T) {
 			s := a.Get(r.Context())
 			for name, err := range map[string]error{
 				"Renew":      s.Renew(r.Context(), 0),
+				"with grace": s.Renew(r.Context(), time.Minute),
 				"Reset":      s.Reset(r.Context()),
 				"ResetToken": s.ResetToken(r.Context(), strings.Repeat("x", 40)),
 			} {

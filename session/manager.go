@@ -269,9 +269,8 @@ type stored struct {
 // ErrCorrupt if what stands there cannot be read.
 func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) (stored, error) {
 	st, err := m.get(ctx, cred.id, now)
-	if errors.Is(err, tokensession.ErrNotFound) {
+	if errors.Is(err, ErrGone) {
 		m.rejected(ctx, &eventRejected, cred.id, reasonUnknown)
-		return st, ErrGone
 	}
 	if err != nil {
 		return st, err
@@ -282,12 +281,15 @@ func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) 
 		return st, ErrGone
 	}
 	st.followed = followed
-	return st, nil
+	return st, m.accept(ctx, cred.id, &st)
 }
 
-// get is read for whoever has shown already that the session is his.
+// get reads a session for whoever has to show yet, or has shown before, that it is his.
 func (m *Manager[T]) get(ctx context.Context, id string, now time.Time) (stored, error) {
 	rec, err := m.store.Get(ctx, id)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return stored{}, ErrGone
+	}
 	if err != nil {
 		return stored{}, err
 	}
@@ -295,15 +297,21 @@ func (m *Manager[T]) get(ctx context.Context, id string, now time.Time) (stored,
 	if err != nil {
 		return stored{}, err
 	}
-	if m.timeLeft(h.created, now) <= 0 {
+	return stored{header: h, payload: payload, owner: rec.Owner, version: rec.Version, ttl: rec.TTL, readAt: now}, nil
+}
+
+// accept checks what get has read, and makes of the store's owner the application's.
+func (m *Manager[T]) accept(ctx context.Context, id string, st *stored) error {
+	if m.timeLeft(st.created, st.readAt) <= 0 {
 		m.audit(ctx, &eventExpired, id, slog.Attr{})
-		return stored{}, ErrGone
+		return ErrGone
 	}
-	owner, ok := m.unscoped(rec.Owner)
+	owner, ok := m.unscoped(st.owner)
 	if !ok {
-		return stored{}, fmt.Errorf("%w: its owner is another manager's", errRecord)
+		return fmt.Errorf("%w: its owner is another manager's", errRecord)
 	}
-	return stored{header: h, payload: payload, owner: owner, version: rec.Version, ttl: rec.TTL, readAt: now}, nil
+	st.owner = owner
+	return nil
 }
 
 // timeLeft is how long a session may live at most, used or not.

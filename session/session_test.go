@@ -137,6 +137,7 @@ func (a *app) begin(t *testing.T, do step) string {
 // stored is what the token opens now; ok is false if it opens nothing.
 func (a *app) stored(t *testing.T, token string) (data account, owner string, ok bool) {
 	t.Helper()
+	a.keep(token)
 	s, err := a.Load(t.Context(), token)
 	if errors.Is(err, session.ErrInvalidToken) {
 		return data, "", false
@@ -178,6 +179,9 @@ type flaky struct {
 
 var errDown = errors.New("the store is down")
 
+// Unwrap offers the capabilities of the store, which never fail.
+func (f *flaky) Unwrap() tokensession.Store { return f.Store }
+
 func (f *flaky) set(before, after map[string]error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,6 +192,12 @@ func (f *flaky) calls() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return fmt.Sprint(f.called)
+}
+
+func (f *flaky) count(method string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.called[method]
 }
 
 func (f *flaky) begin(method string) (before, after error) {

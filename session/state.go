@@ -256,10 +256,11 @@ func (s *state[T]) land(ctx context.Context, ch change[T], w *write[T]) error {
 		if !errors.Is(err, tokensession.ErrConflict) && !errors.Is(err, tokensession.ErrExists) {
 			return err
 		}
-		if err := s.rebase(ctx, err); err != nil {
+		// The pause comes before the reading: what was read before it would be old.
+		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
-		if err := pause(ctx, attempt); err != nil {
+		if err := s.rebase(ctx, err); err != nil {
 			return err
 		}
 		if w, err = s.prepare(ctx, ch); err != nil {
@@ -487,23 +488,28 @@ func (s *state[T]) readOwn(ctx context.Context, now time.Time) (stored, error) {
 		return st, err
 	}
 	st, err := s.m.get(ctx, s.id(), now)
-	if errors.Is(err, tokensession.ErrNotFound) {
-		return st, ErrGone
+	if err == nil {
+		err = s.recognize(&st, now)
 	}
-	if err != nil {
-		return st, err
+	if err == nil {
+		err = s.m.accept(ctx, s.id(), &st)
 	}
+	return st, err
+}
+
+// recognize reports ErrGone if another request has ended all former tokens at once.
+func (s *state[T]) recognize(st *stored, now time.Time) error {
 	if st.epoch == s.epoch {
 		s.follow(&st.header, now)
-		return st, nil
+		return nil
 	}
 	cred := s.renewal
 	if _, refused := st.open(s.m.opts.Name, &cred, now); cred.id == "" || refused != "" {
-		return st, ErrGone
+		return ErrGone
 	}
 	s.renewal = credential{}
 	s.setCredential(cred)
-	return st, nil
+	return nil
 }
 
 // follow takes over the token that a renewal by another request has made.
