@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokensession/tokensession"
@@ -40,6 +42,56 @@ func TestConcurrentUpdatesAllCount(t *testing.T) {
 	if data, _, _ := a.stored(t, token); data.Views != 400 {
 		t.Errorf("%d of 400", data.Views)
 	}
+}
+
+// A write that others overtake pauses before it reads again. If it paused after that, what
+// it read would be old, and under constant writing it would go on losing.
+func TestLosingWriteReadsAfterItsPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t, nil)
+		store := &contended{flaky: a.store, writes: 10}
+		m := session.New(store, &session.Options[account]{Logger: slog.New(slog.DiscardHandler)})
+		token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Name = "x" })
+		s, err := m.Load(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := s.Update(t.Context(), func(d *account) error { d.Views++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if store.longest != 0 || store.writes != 0 || time.Since(start) == 0 {
+			t.Errorf("a write came %v after its read; %d writes are left, %v have passed", store.longest, store.writes, time.Since(start))
+		}
+	})
+}
+
+// contended is a store with another client that is faster a number of times.
+type contended struct {
+	*flaky
+	writes  int
+	read    time.Time
+	longest time.Duration // from a Get to an Update
+}
+
+func (c *contended) Get(ctx context.Context, id string) (tokensession.Record, error) {
+	c.read = time.Now()
+	return c.flaky.Get(ctx, id)
+}
+
+func (c *contended) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	c.longest = max(c.longest, time.Since(c.read))
+	if c.writes > 0 {
+		c.writes--
+		theirs, err := c.flaky.Get(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		if _, err := c.flaky.Update(ctx, id, theirs); err != nil {
+			return "", err
+		}
+	}
+	return c.flaky.Update(ctx, id, rec)
 }
 
 func TestUpdate(t *testing.T) {

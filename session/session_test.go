@@ -68,8 +68,9 @@ func newAppOn(t *testing.T, store *flaky, o *session.Options[account]) *app {
 
 // safeBuffer is a bytes.Buffer for several goroutines.
 type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	taken int
 }
 
 func (b *safeBuffer) Write(p []byte) (int, error) {
@@ -82,6 +83,15 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// take returns what was written since the last call.
+func (b *safeBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text := b.b.String()[b.taken:]
+	b.taken = b.b.Len()
+	return text
 }
 
 // step is what a handler does with its session.
