@@ -138,6 +138,19 @@ func application(sessions *manager) http.Handler {
 	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
 		respond(w, sessions.Get(r.Context()).Destroy(r.Context()))
 	})
+	mux.HandleFunc("/renew", func(w http.ResponseWriter, r *http.Request) {
+		grace, err := time.ParseDuration(r.URL.Query().Get("grace"))
+		if err == nil && r.URL.Query().Has("gate") {
+			_, err = waitAtGate(sessions, r)
+		}
+		if err == nil {
+			err = sessions.Get(r.Context()).Renew(r.Context(), grace)
+		}
+		if errors.Is(err, session.ErrGone) {
+			err = nil // as with every change that comes after a logout
+		}
+		respond(w, err)
+	})
 	mux.HandleFunc("/left", func(w http.ResponseWriter, r *http.Request) {
 		p, err := waitAtGate(sessions, r)
 		p.Left++
@@ -230,8 +243,8 @@ func serve(t *testing.T, sessions *manager, handler http.Handler) *site {
 	return &site{server.Client(), server.URL, sessions}
 }
 
-// user returns a client that sends the token with every request: in the header, and
-// from a cookie jar, as a browser does.
+// user returns a client that sends its token with every request, in the header, or from a
+// cookie jar, as a browser does, and takes over the one that an answer carries.
 func (s *site) user(t *testing.T, token string) func(path string) (*http.Response, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -268,6 +281,9 @@ func (s *site) user(t *testing.T, token string) func(path string) (*http.Respons
 		}
 		if resp.StatusCode != http.StatusOK {
 			return nil, fmt.Errorf("%s: %s", path, resp.Status)
+		}
+		if header := resp.Header.Get("X-Auth-Token"); header != "" {
+			prepared.Header.Set("X-Auth-Token", header)
 		}
 		return resp, nil
 	}
