@@ -3,8 +3,10 @@ package integration
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,61 +153,84 @@ func TestNoSessionOutlivesEndOwner(t *testing.T) {
 	})
 }
 
-// TestEveryIncrementCountsWhileTheTokenIsRenewed waits after every fourth renewal for two
-// answers to each user, so that none of them is eight renewals behind.
+// TestEveryIncrementCountsWhileTheTokenIsRenewed waits for the users after every fourth
+// renewal, so that none of them sends a token that is more than eight renewals old.
 func TestEveryIncrementCountsWhileTheTokenIsRenewed(t *testing.T) {
 	onEverySite(t, func(t *testing.T, sessions *manager, sites []*site) {
-		const users, renewals = 8, 12
+		const users, renewals = 8, 20
 		token := begin(t, sessions)
-		counted := make([]int, users)
-		var answered [users]chan struct{}
-		stop := make(chan struct{})
+		answers := newPace(users)
+		var stop atomic.Bool
 		var running sync.WaitGroup
 		for i := range users {
-			answered[i] = make(chan struct{})
 			get := sites[i%len(sites)].user(t, token)
 			running.Go(func() {
-				for {
+				for !stop.Load() {
 					if _, err := get("/count"); err != nil {
 						t.Error(err)
 					}
-					counted[i]++
-					select {
-					case answered[i] <- struct{}{}:
-					case <-stop:
-						return
-					default:
-					}
+					answers.count(i)
 				}
 			})
 		}
 		renew := sites[0].user(t, token)
-		latest := token
 		for i := range renewals {
 			resp, err := renew("/renew?grace=5m")
 			if err != nil {
 				t.Error(err)
 				break
 			}
-			latest = tokenIn(resp)
-			if i%4 == 3 {
-				for range 2 {
-					for _, c := range answered {
-						<-c
-					}
-				}
+			if token = tokenIn(resp); i%4 == 3 {
+				answers.await()
 			}
 		}
-		close(stop)
+		stop.Store(true)
 		running.Wait()
-		want := 0
-		for _, n := range counted {
-			want += n
-		}
-		if got := load(t, sessions, latest).Views; got != want {
-			t.Errorf("%d of %d increments", got, want)
+		if got := load(t, sessions, token).Views; got != answers.sum() {
+			t.Errorf("%d of %d increments", got, answers.sum())
 		}
 	})
+}
+
+// pace counts the answers that each client has had, so that one can wait for all.
+type pace struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	counted []int
+}
+
+func newPace(clients int) *pace {
+	p := &pace{counted: make([]int, clients)}
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *pace) count(client int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counted[client]++
+	p.changed.Broadcast()
+}
+
+// await waits until each client has had two more answers: the first may be to a request
+// from before.
+func (p *pace) await() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for client, before := range slices.Clone(p.counted) {
+		for p.counted[client] < before+2 {
+			p.changed.Wait()
+		}
+	}
+}
+
+func (p *pace) sum() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, counted := range p.counted {
+		n += counted
+	}
+	return n
 }
 
 // tokenIn is what an answer gives the client.

@@ -32,6 +32,52 @@
 //	s.SetOwner(user.ID)
 //	s.Data.Role = user.Role
 //
+// # A change of token
+//
+// [Session.Renew] changes the token of a session. With a grace of 0 every former token is
+// dead at once: for a change of privileges. With a grace of up to five minutes the former
+// token goes on opening the session for so long, and whoever comes with it is given the new
+// one: for changing tokens regularly, while other requests of the client are under way.
+//
+//	if time.Since(s.Data.RenewedAt) > time.Hour {
+//		s.Data.RenewedAt = time.Now()
+//		err := s.Renew(ctx, time.Minute)
+//		…
+//	}
+//
+// The new token is made of the former one's secret and a random number in the record, so
+// that it can be given again and neither is in the store. The price: a thief of a token who
+// comes within its grace is given the new one too, as its owner is, and one who can also
+// read the store can follow the session to each next token. Renew with a grace of 0 ends
+// both, as do Reset and Destroy. The ends of graces are told by the clocks of the machines
+// that the application runs on.
+//
+// # A user's devices
+//
+// [Session.SetOwner] says whose a session is. [Manager.Sessions] lists those of an owner,
+// [Manager.End] ends one of them and [Manager.EndOwner] all, or all but this one: after a
+// change of password, say. What they end is over as after Destroy, also for requests in
+// flight, but the clients are not told; their tokens open nothing.
+//
+//	err := sessions.EndOwner(ctx, s.Owner(), s.ID()) // everywhere but here
+//
+// Sessions and EndOwner need a store that keeps an index of owners. All of this project's
+// do, except memcache.
+//
+// # Several managers
+//
+// One application can have several managers on one store, for staff and for customers, say:
+// give each its Name, and a header or cookie of its own, and put the one's Handler around the
+// other's. The sessions, tokens and owners of the one mean nothing to the other.
+//
+// # Several goroutines
+//
+// The goroutines of one request share its session. Its methods may be called by any of them
+// at any time. Data may not: while one goroutine reads or writes it, no other may write it, and
+// the end of the handler, the first byte of the response, Save and Renew read it, Update and
+// Reload write it. Where goroutines change a session at the same time, each does so in the
+// function that it gives to [Session.Update], which has a copy, and none reads Data meanwhile.
+//
 // # Times
 //
 // A session ends when it was not used for IdleTimeout, and in any case after
@@ -67,6 +113,30 @@
 //
 // Compression works on either side, and so does a [net/http/httputil.ReverseProxy]: it
 // streams, and connections that change protocol are passed on.
+//
+// # What is logged
+//
+// Options.Logger gets an event for whatever an audit asks about the life of sessions. Each
+// has the attribute "event". With the context of the request, a handler can add who made it.
+// Messages, levels and attributes stay the same from version to version.
+//
+//	event      message                  level        other attributes
+//	started    session: started         INFO         session
+//	renewed    session: renewed         INFO         session, grace (0s: former tokens are dead)
+//	destroyed  session: destroyed       INFO         session; by Destroy, Reset or ResetToken
+//	expired    session: expired         INFO         session; its Lifetime has ended
+//	rejected   session: token rejected  INFO, DEBUG  session, reason
+//	revoked    session: revoked         INFO         session (End) or count (EndOwner)
+//
+// The reason of a rejection is "malformed" (no session then) or "unknown", which are DEBUG,
+// since anybody can send such tokens: "unknown" includes every session that was destroyed, or
+// not used for IdleTimeout, which the store alone sees. It is "former secret" for a token
+// whose grace is over, or "wrong secret" for any other with the ID of a live session; both
+// are INFO, and may be theft.
+//
+// A session is named by its ID. Tokens, secrets, Data and owners, who are persons, are not
+// logged: an application that may log users does so where it calls SetOwner and EndOwner.
+// Messages without the attribute "event" are for operators and may change.
 //
 // # Without HTTP
 //

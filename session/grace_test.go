@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,9 +142,8 @@ func TestFormerTokenInACookie(t *testing.T) {
 	}
 }
 
-// Eight clients count while one renews the token fifty times. No client sends a token
-// more than eight renewals old, because each renewal waits for all of them to have had an
-// answer since four renewals before.
+// Eight clients count while one renews the token fifty times. It waits for the others after
+// every fourth, so that none of them sends a token that is more than eight renewals old.
 func TestUpdatesWhileTheTokenIsRenewed(t *testing.T) {
 	const clients, renewals = 8, 50
 	for name, via := range map[string]session.Transport{
@@ -175,50 +175,75 @@ func TestUpdatesWhileTheTokenIsRenewed(t *testing.T) {
 				t.Fatal(err)
 			}
 			renewer := newBrowser(t, a, server, begun.Token())
-			answered := make([]chan struct{}, clients)
-			stop := make(chan struct{})
+			answers := newPace(clients)
+			var stop atomic.Bool
 			var running sync.WaitGroup
-			counted := make([]int, clients)
 			for i := range clients {
-				answered[i] = make(chan struct{})
 				browser := newBrowser(t, a, server, begun.Token())
 				running.Go(func() {
-					for {
+					for !stop.Load() {
 						browser.get("/count")
-						counted[i]++
-						select {
-						case answered[i] <- struct{}{}:
-						case <-stop:
-							return
-						default:
-						}
+						answers.count(i)
 					}
 				})
 			}
 			for i := range renewals {
 				renewer.get("/renew")
 				if i%4 == 3 {
-					for range 2 { // the first answer may be to a request from before
-						for _, c := range answered {
-							<-c
-						}
-					}
+					answers.await()
 				}
 			}
-			close(stop)
+			stop.Store(true)
 			running.Wait()
-			want := 0
-			for _, n := range counted {
-				want += n
-			}
-			if data, _, ok := a.stored(t, renewer.token()); !ok || data.Views != want {
-				t.Errorf("%v, %d of %d", ok, data.Views, want)
+			if data, _, ok := a.stored(t, renewer.token()); !ok || data.Views != answers.sum() {
+				t.Errorf("%v, %d of %d", ok, data.Views, answers.sum())
 			}
 			if n := strings.Count(a.log.String(), "event=renewed"); n != renewals {
 				t.Errorf("%d of %d renewals", n, renewals)
 			}
 		})
 	}
+}
+
+// pace counts the answers that each client has had, so that one can wait for all.
+type pace struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	counted []int
+}
+
+func newPace(clients int) *pace {
+	p := &pace{counted: make([]int, clients)}
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *pace) count(client int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counted[client]++
+	p.changed.Broadcast()
+}
+
+// await waits until each client has had two more answers: the first may be to a request
+// from before.
+func (p *pace) await() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for client, before := range slices.Clone(p.counted) {
+		for p.counted[client] < before+2 {
+			p.changed.Wait()
+		}
+	}
+}
+
+func (p *pace) sum() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, counted := range p.counted {
+		n += counted
+	}
+	return n
 }
 
 // browser is a client that takes over the tokens that it is given.

@@ -90,8 +90,9 @@ type Options[T any] struct {
 	// but without the change. Both are logged. The client keeps its token.
 	FailOpen bool
 
-	// Logger is what slog.Default() is when New is called, if nil. Sessions are logged
-	// by ID; no token, secret or Data is.
+	// Logger is what slog.Default() is when New is called, if nil. It gets the events of
+	// the package comment, and what goes wrong. Sessions are logged by ID; no token,
+	// secret, owner or Data is.
 	Logger *slog.Logger
 }
 

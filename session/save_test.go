@@ -438,10 +438,18 @@ func TestUpdateFromSeveralGoroutinesOfOneRequest(t *testing.T) {
 				}
 			})
 		}
+		running.Go(func() { // another request, so that Data is replaced meanwhile
+			for range 5 {
+				a.request(token, func(ctx context.Context, s *session.Session[account]) {
+					s.Update(ctx, func(d *account) error { d.Views++; return nil })
+					renewing(t, time.Minute)(ctx, s)
+				})
+			}
+		})
 		w.Write([]byte("sent in the middle of it"))
 		running.Wait()
 	})
-	if data, _, _ := a.stored(t, token); data.Views != 100 {
-		t.Errorf("%d of 100", data.Views)
+	if data, _, _ := a.stored(t, token); data.Views != 105 {
+		t.Errorf("%d of 105", data.Views)
 	}
 }

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -370,6 +371,85 @@ func TestManagersWithDifferentNames(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Staff and customers in one application: one request may be both.
+func TestManagersSideBySide(t *testing.T) {
+	customers := newApp(t, &session.Options[account]{Name: "customers"})
+	staff := newAppOn(t, customers.store, &session.Options[account]{Name: "staff", Transport: session.Header("X-Staff-Token")})
+	handler := staff.Handler(customers.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		switch r.URL.Path {
+		case "/begin":
+			customers.Get(ctx).SetOwner("alice")
+			staff.Get(ctx).SetOwner("alice")
+		case "/renew":
+			if err := errors.Join(customers.Get(ctx).Renew(ctx, time.Minute), staff.Get(ctx).Renew(ctx, 0)); err != nil {
+				t.Error(err)
+			}
+		case "/logout":
+			if err := staff.Get(ctx).Destroy(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		customers.Get(ctx).Data.Views++
+		staff.Get(ctx).Data.Views += 10
+		if c, s := customers.Get(ctx), staff.Get(ctx); c.ID() == s.ID() {
+			t.Error("both are one session")
+		}
+	})))
+	var customer, member string
+	send := func(path string) {
+		t.Helper()
+		r := httptest.NewRequest("GET", path, nil)
+		if customer != "" {
+			customers.SetToken(r, customer)
+		}
+		if member != "" {
+			staff.SetToken(r, member)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if vary := fmt.Sprint(w.Header()["Vary"]); w.Code != 200 || !strings.Contains(vary, "X-Staff-Token") || !strings.Contains(vary, "X-Auth-Token") {
+			t.Errorf("%s: status %d, %v", path, w.Code, w.Header())
+		}
+		customer = cmp.Or(w.Header().Get("X-Auth-Token"), customer)
+		member = cmp.Or(w.Header().Get("X-Staff-Token"), member)
+		customers.keep(customer)
+		staff.keep(member)
+	}
+	expect := func(a *app, token string, views int) {
+		t.Helper()
+		if data, owner, ok := a.stored(t, token); !ok || data.Views != views || owner != "alice" {
+			t.Errorf("%v, %q, %+v", ok, owner, data)
+		}
+	}
+	send("/begin")
+	send("/")
+	before := member
+	send("/renew")
+	expect(customers, customer, 3)
+	expect(staff, member, 30)
+	if _, _, ok := staff.stored(t, before); ok {
+		t.Error("the former token of staff is alive")
+	}
+	for _, crossed := range []struct {
+		a     *app
+		token string
+	}{{customers, member}, {staff, customer}} {
+		if _, _, ok := crossed.a.stored(t, crossed.token); ok {
+			t.Error("a token of one manager opens a session of the other")
+		}
+	}
+	send("/logout")
+	expect(customers, customer, 4)
+	if _, _, ok := staff.stored(t, member); ok {
+		t.Error("staff is still logged in")
+	}
+	if err := staff.EndOwner(t.Context(), "alice"); err != nil {
+		t.Error(err)
+	}
+	expect(customers, customer, 4)
 }
 
 func TestNestedHandlerDoesNothing(t *testing.T) {
