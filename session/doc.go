@@ -118,7 +118,8 @@
 //
 // Options.Logger gets an event for whatever an audit asks about the life of sessions. Each
 // has the attribute "event". With the context of the request, a handler can add who made it.
-// Messages, levels and attributes stay the same from version to version.
+// Messages, levels and attributes stay the same from version to version. What is not known
+// to have happened, because the answer of the store was lost, is not logged.
 //
 //	event      message                  level        other attributes
 //	started    session: started         INFO         session

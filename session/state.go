@@ -45,10 +45,10 @@ type state[T any] struct {
 	storedOwner string
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
-	tried       bool       // a Create ended unknown
-	renewal     credential // of a Renew without grace that ended unknown
-	followed    bool       // cred is the successor of what this request had, and no Renew has said so
-	unsure      *write[T]  // a ResetToken that ended unknown
+	tried       bool        // a Create ended unknown
+	renewal     *credential // of a Renew without grace that ended unknown
+	followed    bool        // cred is the successor of what this request had, and no Renew has said so
+	unsure      *write[T]   // a ResetToken that ended unknown
 
 	// The contexts of what most requests do at most once: a place for them here
 	// spares the allocation.
@@ -211,7 +211,7 @@ func (s *state[T]) restart(cred credential) {
 	s.header = header{created: time.Now().UnixMilli()}
 	s.version, s.base, s.storedOwner = "", s.m.zero, ""
 	s.tried, s.followed, s.sendToken, s.clearToken = false, false, false, false
-	s.renewal, s.unsure = credential{}, nil
+	s.renewal, s.unsure = nil, nil
 }
 
 func (s *state[T]) destroyed() {
@@ -338,8 +338,10 @@ func (s *state[T]) renew(w *write[T], now time.Time) error {
 		w.cred = w.header.renew(s.m.opts.Name, &w.cred, w.grace, now)
 		return nil
 	}
-	if w.cred = s.renewal; w.cred.id == "" {
-		w.cred = renewed(s.m.opts.Name, s.id())
+	if s.renewal != nil {
+		w.cred = *s.renewal
+	} else {
+		w.cred = renewed(s.m.opts.Name, w.cred.id)
 	}
 	w.header = header{created: s.created, epoch: s.epoch + 1, secret: w.cred.secret}
 	return nil
@@ -399,7 +401,7 @@ func (s *state[T]) send(ctx context.Context, w *write[T]) (tokensession.Version,
 		return "", ErrGone
 	}
 	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.header.epoch != s.epoch {
-		s.renewal = w.cred
+		s.renewal = &w.cred
 	}
 	return version, err
 }
@@ -421,7 +423,7 @@ func (s *state[T]) landed(ctx context.Context, w *write[T], version tokensession
 	if !s.stored || w.renewed {
 		s.sendToken = true
 	}
-	s.cred, s.header, s.stored, s.renewal = w.cred, w.header, true, credential{}
+	s.cred, s.header, s.stored, s.renewal = w.cred, w.header, true, nil
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
 	if s.owner == w.owner { // else it was set again meanwhile
@@ -503,12 +505,14 @@ func (s *state[T]) recognize(st *stored, now time.Time) error {
 		s.follow(&st.header, now)
 		return nil
 	}
-	cred := s.renewal
-	if _, refused := st.open(s.m.opts.Name, &cred, now); cred.id == "" || refused != "" {
+	if s.renewal == nil {
 		return ErrGone
 	}
-	s.renewal = credential{}
-	s.setCredential(cred)
+	if _, refused := st.open(s.m.opts.Name, s.renewal, now); refused != "" {
+		return ErrGone
+	}
+	s.setCredential(*s.renewal)
+	s.renewal = nil
 	return nil
 }
 
