@@ -201,6 +201,51 @@ func TestRenewWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+func TestRenewThatFailsRepeatedly(t *testing.T) {
+	t.Run("its first try has landed", func(t *testing.T) {
+		a := newApp(t, nil)
+		old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+		token := a.given(old, func(ctx context.Context, s *sess) {
+			for _, fail := range []func(){
+				func() { a.store.set(nil, map[string]error{"Update": errDown}) },
+				func() { a.store.set(map[string]error{"Update": errDown}, nil) },
+			} {
+				fail()
+				if err := s.Renew(ctx, 0); !errors.Is(err, errDown) {
+					t.Fatal(err)
+				}
+			}
+			a.store.set(nil, nil)
+			if err := s.Renew(ctx, 0); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, _, ok := a.stored(t, token); !ok || token == old {
+			t.Error("the client has no token that opens its session")
+		}
+	})
+	t.Run("another's has landed", func(t *testing.T) {
+		a := newApp(t, nil)
+		old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+		var theirs string
+		w := a.request(old, func(ctx context.Context, s *sess) {
+			a.store.set(map[string]error{"Update": errDown}, nil)
+			if err := s.Renew(ctx, 0); !errors.Is(err, errDown) {
+				t.Fatal(err)
+			}
+			a.store.set(nil, nil)
+			theirs = a.given(old, renewing(t, 0))
+			s.Data.Views = 2
+			if err := s.Save(ctx); !errors.Is(err, session.ErrGone) {
+				t.Errorf("Save: %v", err)
+			}
+		})
+		if data, _, ok := a.stored(t, theirs); !ok || data.Views != 1 || w.Header()["X-Auth-Token"] != nil {
+			t.Errorf("%v, %+v; answered with %v", ok, data, w.Header())
+		}
+	})
+}
+
 func TestMergeThatFailsIsNoOutage(t *testing.T) {
 	for _, open := range []bool{false, true} {
 		a := newApp(t, &session.Options[account]{FailOpen: open, Merge: func(base, mine, theirs *account) error { return errors.New("no") }})
