@@ -91,6 +91,18 @@ func TestSessionsThatNeverExpire(t *testing.T) {
 	}
 }
 
+func TestLifetimeShorterThanTheIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t, &session.Options[account]{IdleTimeout: 8 * time.Hour, Lifetime: time.Hour})
+		a.login(t, "alice", "phone")
+		for info, err := range a.Sessions(t.Context(), "alice") {
+			if err != nil || info.Touched != info.Created || info.Expires != info.Created.Add(time.Hour) {
+				t.Errorf("%v, %+v", err, info)
+			}
+		}
+	})
+}
+
 func TestSessionsLeftEarly(t *testing.T) {
 	a := newApp(t, nil)
 	for i := range 3 {

@@ -227,7 +227,7 @@ type write[T any] struct {
 	data    *T // what payload encodes: Data itself or a copy
 	value   T  // of data when it was encoded, if a T is flat
 	payload []byte
-	cred    credential
+	cred    *credential // the session's own, or a new one
 	header  header
 	renewed bool // cred is new
 	grace   time.Duration
@@ -311,7 +311,7 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 		w.value = *data
 	}
 	s.mu.Lock()
-	w.owner, w.cred = s.owner, *s.credential()
+	w.owner, w.cred = s.owner, s.credential()
 	s.mu.Unlock()
 	if !s.stored {
 		w.header.secret = w.cred.secret
@@ -335,14 +335,16 @@ func (s *state[T]) renew(w *write[T], now time.Time) error {
 	case w.grace > 0 && w.cred.token == "":
 		return ErrGone // others have renewed it, too long ago or too often to follow
 	case w.grace > 0:
-		w.cred = w.header.renew(s.m.opts.Name, &w.cred, w.grace, now)
+		next := w.header.renew(s.m.opts.Name, w.cred, w.grace, now)
+		w.cred = &next
 		return nil
 	}
-	if s.renewal != nil {
-		w.cred = *s.renewal
-	} else {
-		w.cred = renewed(s.m.opts.Name, w.cred.id)
+	next := s.renewal
+	if next == nil {
+		cred := renewed(s.m.opts.Name, w.cred.id)
+		next = &cred
 	}
+	w.cred = next
 	w.header = header{created: s.created, epoch: s.epoch + 1, secret: w.cred.secret}
 	return nil
 }
@@ -401,7 +403,7 @@ func (s *state[T]) send(ctx context.Context, w *write[T]) (tokensession.Version,
 		return "", ErrGone
 	}
 	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.header.epoch != s.epoch {
-		s.renewal = &w.cred
+		s.renewal = w.cred
 	}
 	return version, err
 }
@@ -423,7 +425,7 @@ func (s *state[T]) landed(ctx context.Context, w *write[T], version tokensession
 	if !s.stored || w.renewed {
 		s.sendToken = true
 	}
-	s.cred, s.header, s.stored, s.renewal = w.cred, w.header, true, nil
+	s.cred, s.header, s.stored, s.renewal = *w.cred, w.header, true, nil
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
 	if s.owner == w.owner { // else it was set again meanwhile
@@ -694,7 +696,7 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 			return err
 		}
 	}
-	s.restart(next.cred)
+	s.restart(*next.cred)
 	s.landed(ctx, next, version)
 	return nil
 }
@@ -708,14 +710,14 @@ func (s *state[T]) createWith(ctx context.Context, cred credential) (*write[T], 
 	w := s.unsure
 	if w == nil || w.cred.id != cred.id {
 		now := time.Now()
-		w = &write[T]{data: new(T), payload: s.m.zero, cred: cred}
+		w = &write[T]{data: new(T), payload: s.m.zero, cred: &cred}
 		w.header = header{created: now.UnixMilli(), epoch: rand.Uint64() >> 1, secret: cred.secret}
 		w.record = tokensession.Record{Data: append(w.header.appendTo(nil), w.payload...), TTL: s.m.ttl(w.header.created, now)}
 	}
 	version, err := s.m.store.Create(ctx, cred.id, w.record)
 	if errors.Is(err, tokensession.ErrExists) && w == s.unsure {
 		if st, readErr := s.m.read(ctx, &cred, time.Now()); readErr == nil && st.epoch == w.header.epoch {
-			w.header, w.cred = st.header, cred
+			w.header, w.cred = st.header, &cred
 			return w, st.version, nil
 		}
 	}
