@@ -36,12 +36,9 @@ const (
 	reasonFormer    = "former secret"
 )
 
-// audit logs an event. The id may be empty, and extra the zero Attr, which handlers
-// leave out.
+// audit logs an event; it allocates nothing if its level is not enabled. The id may be
+// empty, and extra the zero Attr, which handlers leave out.
 func (m *Manager[T]) audit(ctx context.Context, e *event, id string, extra slog.Attr) {
-	if !m.opts.Logger.Enabled(ctx, e.level) {
-		return
-	}
 	var session slog.Attr
 	if id != "" {
 		session = slog.String("session", id)
