@@ -2,6 +2,7 @@ package session
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/tokensession/tokensession/memory"
@@ -19,5 +20,26 @@ func TestDisabledEventsCostNothing(t *testing.T) {
 	})
 	if cost != 0 {
 		t.Errorf("%v allocations", cost)
+	}
+}
+
+// Events are for whoever asks for them: an application that has set no Logger sees in its
+// log what goes wrong, and not every visitor.
+func TestNoLoggerGetsNoEvents(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	var log strings.Builder
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	store := memory.New(nil)
+	defer store.Close()
+	s := New[struct{}](store, nil).Start()
+	if err := s.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged:\n%s", &log)
 	}
 }

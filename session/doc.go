@@ -116,8 +116,8 @@
 //
 // # What is logged
 //
-// Options.Logger gets an event for whatever an audit asks about the life of sessions. Each
-// has the attribute "event". With the context of the request, a handler can add who made it.
+// Options.Logger, if it is set, gets an event for whatever an audit asks about the life of
+// sessions. Each has the attribute "event". With the context of the request, a handler can add who made it.
 // Messages, levels and attributes stay the same from version to version. What is not known
 // to have happened, because the answer of the store was lost, is not logged.
 //

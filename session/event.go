@@ -39,11 +39,14 @@ const (
 // audit logs an event; it allocates nothing if its level is not enabled. The id may be
 // empty, and extra the zero Attr, which handlers leave out.
 func (m *Manager[T]) audit(ctx context.Context, e *event, id string, extra slog.Attr) {
+	if m.events == nil {
+		return
+	}
 	var session slog.Attr
 	if id != "" {
 		session = slog.String("session", id)
 	}
-	m.opts.Logger.LogAttrs(ctx, e.level, e.message, slog.String("event", e.name), session, extra)
+	m.events.LogAttrs(ctx, e.level, e.message, slog.String("event", e.name), session, extra)
 }
 
 func (m *Manager[T]) rejected(ctx context.Context, e *event, id, reason string) {

@@ -90,20 +90,21 @@ type Options[T any] struct {
 	// but without the change. Both are logged. The client keeps its token.
 	FailOpen bool
 
-	// Logger is what slog.Default() is when New is called, if nil. It gets the events of
-	// the package comment, and what goes wrong. Sessions are logged by ID; no token,
-	// secret, owner or Data is.
+	// Logger gets what goes wrong, and the events that the package comment lists. If nil,
+	// what goes wrong is given to slog.Default(), as it is when New is called, and the
+	// events to nobody. Sessions are logged by ID; no token, secret, owner or Data is.
 	Logger *slog.Logger
 }
 
 // Manager keeps sessions that hold a T on a store. It is safe for concurrent use.
 type Manager[T any] struct {
-	opts  Options[T]
-	store tokensession.Store
-	vary  []string // the headers that tokens come in
-	zero  []byte   // the encoding of a zero T
-	flat  bool     // assigning a T copies all of it
-	json  bool     // the codec is the default
+	opts   Options[T]
+	store  tokensession.Store
+	events *slog.Logger // nil: nobody wants them
+	vary   []string     // the headers that tokens come in
+	zero   []byte       // the encoding of a zero T
+	flat   bool         // assigning a T copies all of it
+	json   bool         // the codec is the default
 }
 
 // New makes a manager of sessions on a store, with the defaults if o is nil. It
@@ -115,7 +116,7 @@ func New[T any](store tokensession.Store, o *Options[T]) *Manager[T] {
 	if o == nil {
 		o = new(Options[T])
 	}
-	m := &Manager[T]{opts: withDefaults(*o), store: store, flat: isFlat(reflect.TypeFor[T]())}
+	m := &Manager[T]{opts: withDefaults(*o), store: store, events: o.Logger, flat: isFlat(reflect.TypeFor[T]())}
 	m.vary = m.opts.Transport.vary()
 	if err := m.check(); err != nil {
 		panic("session: New: " + err.Error())

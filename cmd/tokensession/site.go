@@ -10,7 +10,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -40,9 +39,8 @@ type site struct {
 }
 
 func newSite(store tokensession.Store, url, place string) *site {
-	faults := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	manager := func(t session.Transport) *session.Manager[visit] {
-		return session.New(store, &session.Options[visit]{Name: "demo", Transport: t, Logger: faults})
+		return session.New(store, &session.Options[visit]{Name: "demo", Transport: t})
 	}
 	return &site{
 		store: store,
