@@ -90,6 +90,11 @@ func parseRecord(data []byte) (h header, payload []byte, err error) {
 	if len(h.formers) > maxFormers {
 		return h, nil, fmt.Errorf("%w: it has %d former tokens; there are at most %d", errRecord, len(h.formers), maxFormers)
 	}
+	// One record, one writing: what this package would write otherwise, it has not written.
+	var canonical [maxHeaderLen]byte
+	if !bytes.Equal(h.appendTo(canonical[:0]), data[:end+1]) {
+		return h, nil, fmt.Errorf("%w: its first line is malformed", errRecord)
+	}
 	return h, data[end+1:], nil
 }
 
