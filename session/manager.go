@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
 	"time"
@@ -188,6 +189,10 @@ func (m *Manager[T]) checkCodec() error {
 	m.zero = zero
 	if _, err := m.decode(zero); err != nil {
 		return fmt.Errorf("the codec cannot decode a zero %v: %w", reflect.TypeFor[T](), err)
+	}
+	longest := header{created: maxMillis, epoch: math.MaxUint64}
+	if least := len(longest.appendTo(nil)) + len(zero); m.opts.MaxBytes < least {
+		return fmt.Errorf("MaxBytes is %d; an empty session alone may have %d", m.opts.MaxBytes, least)
 	}
 	return nil
 }

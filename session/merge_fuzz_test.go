@@ -212,6 +212,10 @@ func FuzzMerge(f *testing.F) {
 		if got := leaves(stored); !maps.Equal(got, want) {
 			t.Errorf("%sstored %v\nwant   %v", before, got, want)
 		}
+		base, mine, _ = states()
+		if maps.Equal(leaves(mine), leaves(base)) {
+			want = leaves(mine) // it has saved nothing, and so met nobody
+		}
 		if got := leaves(kept); !maps.Equal(got, want) {
 			t.Errorf("%sthe later request goes on with %v\nwant   %v", before, got, want)
 		}

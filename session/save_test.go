@@ -379,26 +379,6 @@ func TestMergeOption(t *testing.T) {
 	})
 }
 
-func TestTooLargeIsRefusedBeforeTheStore(t *testing.T) {
-	a := newApp(t, &session.Options[account]{MaxBytes: 1000})
-	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) { s.Data.Name = "x" })
-	calls := a.store.calls()
-	a.request(token, func(ctx context.Context, s *session.Session[account]) {
-		s.Data.Note = strings.Repeat("x", 1000)
-		if err := s.Save(ctx); !errors.Is(err, tokensession.ErrTooLarge) || !strings.Contains(err.Error(), "1000") {
-			t.Errorf("Save: %v", err)
-		}
-		s.Data.Note = ""
-	})
-	w := a.request(token, func(ctx context.Context, s *session.Session[account]) { s.Data.Note = strings.Repeat("x", 1000) })
-	if data, _, _ := a.stored(t, token); data.Note != "" || w.Code != 500 {
-		t.Errorf("status %d, stored %d bytes", w.Code, len(data.Note))
-	}
-	if strings.Contains(calls, "Update") || strings.Contains(a.store.calls(), "Update") {
-		t.Errorf("the store was asked: %s", a.store.calls())
-	}
-}
-
 func TestInvalidOwnerIsRefused(t *testing.T) {
 	a := newApp(t, nil)
 	w := a.request("", func(ctx context.Context, s *session.Session[account]) {
