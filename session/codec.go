@@ -14,6 +14,28 @@ import (
 // Whether two values differ is decided by what Decode makes of their encodings, so
 // an encoding need not be the same each time. What the codec leaves out of the
 // encoding lives no longer than the request.
+//
+// Nothing else looks at the encoding. Two requests' changes are merged as Go values (see
+// Options.Merge): what was loaded, what is stored now and what this request has made of
+// it, each of them as Decode returns it. So merging is the same with any codec that keeps
+// to this:
+//
+//   - Decode(Encode(v)) is v: what does not survive that, such as the nanoseconds of a
+//     time, is lost with the first save. Encoding the result again makes no difference
+//     any more; a value that changes each time is saved by every request, and is a
+//     change by each of two.
+//   - An interface decodes to the same dynamic types each time. A codec that makes
+//     another number or map of what was assigned is met by the type assertions of the
+//     request after.
+//   - Decode ignores a field that T does not have. A release that has it and one that does
+//     not may then share sessions; the older one drops the field when it saves a change.
+//
+// What is a field follows from T, not from the encoding: renaming or leaving out a field
+// with a struct tag changes nothing. A type with a method of encoding, encoding/json or
+// encoding/gob that encodes or decodes it is one value, whether or not the codec calls that
+// method. Methods that only another codec knows are not recognised: a map, or an embedded
+// struct, whose fields or entries mean something only together, needs one of the former, a
+// field of its own within a struct, or a Merge. Of fields that are not exported, mine stay.
 type Codec[T any] interface {
 	// Encode returns the encoding of v, which it does not modify.
 	Encode(v *T) ([]byte, error)

@@ -1,14 +1,11 @@
 package session_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -298,41 +295,6 @@ func TestOlderBinaryThatReadsErasesNothing(t *testing.T) {
 	}
 	if err := s.Reload(t.Context()); err != nil || !s.Data.Admin || s.Data.Since.IsZero() {
 		t.Errorf("after the older binary read it: %+v, %v", s.Data, err)
-	}
-}
-
-// gobCodec encodes maps in a random order.
-type gobCodec[T any] struct{}
-
-func (gobCodec[T]) Encode(v *T) ([]byte, error) {
-	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(v)
-	return b.Bytes(), err
-}
-
-func (gobCodec[T]) Decode(data []byte, v *T) error {
-	return gob.NewDecoder(bytes.NewReader(data)).Decode(v)
-}
-
-func TestOtherCodec(t *testing.T) {
-	a := newApp(t, &session.Options[account]{Codec: gobCodec[account]{}})
-	token := a.begin(t, func(ctx context.Context, s *session.Session[account]) {
-		s.Data.Cart = map[string]int{}
-		for i := range 50 {
-			s.Data.Cart[fmt.Sprint(i)] = i
-		}
-	})
-	for range 10 {
-		a.request(token, func(ctx context.Context, s *session.Session[account]) {})
-	}
-	if got, want := a.store.calls(), "map[Create:1 Get:10]"; got != want {
-		t.Errorf("an unchanged map was saved: calls %s, want %s", got, want)
-	}
-	a.request(token, a.during(token,
-		func(ctx context.Context, s *session.Session[account]) { s.Data.Cart["mine"] = 1 },
-		func(ctx context.Context, s *session.Session[account]) { s.Data.Cart["theirs"] = 2 }))
-	if data, _, _ := a.stored(t, token); len(data.Cart) != 52 {
-		t.Errorf("%d entries, want 52: %v", len(data.Cart), slices.Sorted(maps.Keys(data.Cart)))
 	}
 }
 
