@@ -143,4 +143,26 @@
 //
 // [Manager.Start] and [Manager.Load] give a session for a token to whatever speaks
 // another protocol; [Manager.NewContext] hands it on.
+//
+// # Limits and failures
+//
+// A session that encodes to more than MaxBytes is refused with
+// [tokensession.ErrTooLarge] before the store is asked. Save and Update return that; at the
+// end of a request it goes to OnError. What was stored before stands.
+//
+// A store that takes longer than StoreTimeout has not answered: for reading, and then for
+// each operation, anew. A request whose session cannot be read in time does not reach its
+// handler, and one whose session cannot be saved loses its response; OnError answers both,
+// by default with 503. A Touch that fails is only logged. With FailOpen the first request
+// has an empty session that nothing saves, and the second keeps its response. A write that
+// was given up may still take effect.
+//
+// A record that cannot be read is logged as an error, with the session's ID, and left
+// alone, so that it expires when the session would have. The request gets a new session, as
+// if it had come without a token; [Manager.Load] says what is wrong with the record. Such
+// are: one that is empty, or was written by something else or by a newer release; one whose
+// first line is cut short, or has a time, a hash or a field that is none; one whose owner is
+// another manager's; one whose Data was cut, holds garbage, or is of another type or codec;
+// and one that the store itself reports with [tokensession.ErrCorrupt]. Where the record
+// turns into that while a request has its session, the save is refused, by default with 500.
 package session

@@ -115,6 +115,9 @@ type CookieOptions struct {
 // 5.5).
 const maxCookieAge = 400 * 24 * time.Hour
 
+// maxCookieLen is how long name and value may be together (RFC 6265bis, section 5.6).
+const maxCookieLen = 4096
+
 // Cookie carries the token in a cookie. Its Max-Age is what is left of the
 // session's Lifetime, and at most the 400 days that browsers keep one. A request that is not GET, HEAD or OPTIONS, comes from
 // another origin and carries the cookie is answered with 403, unless the origin is
@@ -166,6 +169,8 @@ func checkCookie(c http.Cookie) error {
 		return fmt.Errorf("the prefix of the name %q allows no Domain; set another Name, such as __Secure-session", c.Name)
 	case host && c.Path != "/":
 		return fmt.Errorf("the prefix of the name %q allows no Path but /; set another Name, such as __Secure-session", c.Name)
+	case len(c.Name)+maxTokenLen > maxCookieLen:
+		return fmt.Errorf("the name has %d bytes; accepted are up to %d", len(c.Name), maxCookieLen-maxTokenLen)
 	case c.SameSite == http.SameSiteNoneMode && !c.Secure:
 		return errors.New("a cookie with SameSite=None needs to be Secure")
 	case c.Partitioned && !c.Secure:
