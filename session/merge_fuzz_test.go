@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,6 +189,9 @@ func FuzzMerge(f *testing.F) {
 			b[i] = byte(i*i)*seed + byte(i)/(seed+1)
 		}
 		f.Add(b)
+		emptied := bytes.Clone(b)
+		clear(emptied[mergedLen : 2*mergedLen])
+		f.Add(emptied)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = append(data, make([]byte, 3*mergedLen)...)
