@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -14,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/tokensession/tokensession"
 	"github.com/tokensession/tokensession/session"
 )
 
@@ -118,6 +121,35 @@ func TestTokensAreRandom(t *testing.T) {
 		if n < tokens/2-256 || n > tokens/2+256 {
 			t.Errorf("bit %d is set in %d of %d tokens", i, n, tokens)
 		}
+	}
+}
+
+// No session is stored over another, however unlikely it is that they have the same id.
+func TestIDThatIsTaken(t *testing.T) {
+	a := newApp(t, nil)
+	s := a.Start()
+	other := tokensession.Record{Data: []byte("another's"), TTL: time.Hour}
+	if _, err := a.store.Create(t.Context(), s.ID(), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context()); err == nil || !s.IsNew() {
+		t.Errorf("Save: %v, new: %v", err, s.IsNew())
+	}
+	if rec, err := a.store.Get(t.Context(), s.ID()); err != nil || string(rec.Data) != "another's" {
+		t.Errorf("%v, %q", err, rec.Data)
+	}
+
+	taken := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Note = "another's" })
+	rec, err := a.store.Get(t.Context(), taken[:24])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = a.Start()
+	if _, err := a.store.Create(t.Context(), s.ID(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context()); !errors.Is(err, tokensession.ErrExists) || s.Data.Note != "" {
+		t.Errorf("over a session: %v, %+v", err, s.Data)
 	}
 }
 
