@@ -282,6 +282,7 @@ func TestCorruptRecord(t *testing.T) {
 		"a hash that is too long":   hash(func(h string) string { return h + "A" }),
 		"a hash that is no base64":  hash(func(h string) string { return "!" + h[1:] }),
 		"a hash that is too short":  hash(func(h string) string { return h[1:] }),
+		"a line break in the hash":  hash(func(h string) string { return h[:20] + "\r\r\r\r" + h[24:] }),
 		"a space after the hash":    replace("\n", " \n"),
 		"a field that is unknown":   replace("\n", " new=1\n"),
 		"another manager's owner":   func(rec *tokensession.Record) { rec.Owner = "staff:bob" },

@@ -25,6 +25,8 @@ func FuzzRecord(f *testing.F) {
 		"ts1 created=7258118400000 epoch=1 secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
 		"ts1 created=+1 epoch=01 secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n{}",
 		"ts1 created=1 epoch=1 secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n{}",
+		"ts1 created=1 epoch=1 secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA \n{}",
+		"ts1 created=1 epoch=1 secret=AAAAAAAAAAAAAAAA\r\r\r\rAAAAAAAAAAAAAAAAAAAAAAA\n{}",
 		"ts2 created=1 epoch=1 secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n{}",
 	} {
 		f.Add([]byte(raw), []byte{1, 2, 3}, []byte("payload"))
