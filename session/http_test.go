@@ -280,4 +280,3 @@ func TestOnError(t *testing.T) {
 		t.Errorf("status %d, error %v, body %q", w.Code, got, w.Body)
 	}
 }
-

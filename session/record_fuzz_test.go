@@ -47,7 +47,7 @@ func FuzzRecord(f *testing.F) {
 // headerOf takes the fields of a header from b, each from the bytes that follow those
 // of the one before. A new field goes last, so that the corpus keeps its meaning.
 func headerOf(b []byte) (h header) {
-	next := bytes.NewReader(append(b, make([]byte, 256)...))
+	next := bytes.NewReader(append(b, make([]byte, 1024)...))
 	number := func() (n uint64) {
 		binary.Read(next, binary.LittleEndian, &n)
 		return n
@@ -55,6 +55,12 @@ func headerOf(b []byte) (h header) {
 	h.created = int64(number() % uint64(maxMillis+1))
 	h.epoch = number()
 	next.Read(h.secret[:])
+	for range number() % (maxFormers + 1) {
+		f := former{end: int64(number() % uint64(maxMillis+1))}
+		next.Read(f.secret[:])
+		next.Read(f.nonce[:])
+		h.formers = append(h.formers, f)
+	}
 	return h
 }
 
