@@ -27,9 +27,24 @@ type tap struct {
 	sent  []*[]byte // by connection
 }
 
+// startTap starts one that ends with the test.
 func startTap(t *testing.T, server string) *tap {
-	p := &tap{server: server}
-	p.Listener = accept(t, p.serve)
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	p := &tap{Listener: l, server: server}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client)
+		}
+	}()
 	return p
 }
 

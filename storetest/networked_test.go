@@ -395,7 +395,7 @@ func networked(tb testing.TB, spoil func(*client) tokensession.Store) Suite {
 		},
 		IOTimeout: ioTimeout,
 		Shared:    true,
-		TooLarge:  1<<20 + 1,
+		TooLarge:  4<<20 + 1,
 		Budget:    20 * time.Millisecond,
 	}
 }

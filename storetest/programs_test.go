@@ -211,9 +211,9 @@ func TestShrinkTogether(t *testing.T) {
 		t.Fatal("the program does not fail")
 	}
 	want := `
-    Create "a" ttl=1h                                  # ok
-    Touch "a" ttl=1h                                   # ok
-    Update "a" from=latest owner="alice" ttl=1h        # ok
+    Create "a" ttl=1h                                  # nil
+    Touch "a" ttl=1h                                   # nil
+    Update "a" from=latest owner="alice" ttl=1h        # nil
     ByOwner "alice"                                    # here
 `
 	if report := s.shortest(t, prog, diff); !strings.Contains(report, want) {

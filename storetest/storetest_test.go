@@ -197,19 +197,6 @@ func shortName(name string) string {
 	return name
 }
 
-// TestEveryRuleKills wants each rule to be broken by some store.
-func TestEveryRuleKills(t *testing.T) {
-	var broken []string
-	for _, b := range brokenStores {
-		broken = append(broken, strings.Fields(b.breaks)...)
-	}
-	for _, r := range rules {
-		if !slices.Contains(broken, shortName(r.name)) {
-			t.Errorf("no broken store breaks %s", r.name)
-		}
-	}
-}
-
 // TestRulesAreTheContract compares the texts with the comments on package tokensession.
 func TestRulesAreTheContract(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../store.go", nil, parser.ParseComments)
