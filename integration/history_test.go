@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"math"
 	mathrand "math/rand/v2"
 	"runtime"
@@ -307,7 +306,7 @@ func (c *client) call(ctx context.Context) {
 }
 
 func numbered(s history.State, from tokensession.Version) tokensession.Record {
-	return tokensession.Record{Data: fmt.Append(nil, s), Version: from, TTL: time.Hour}
+	return tokensession.Record{Data: strconv.AppendInt(nil, int64(s), 10), Version: from, TTL: time.Hour}
 }
 
 // breaking is a store whose connection breaks now and then: before a write was sent, before

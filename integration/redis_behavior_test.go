@@ -82,7 +82,7 @@ func redisCalls(s *redis.Store, id string, rec tokensession.Record) map[string]f
 func TestRedisBorrowed(t *testing.T) {
 	server := backend.Redis(t)
 	suite := redisSuite(server.URL)
-	suite.Namespaces, suite.Reopen = nil, nil
+	suite.Namespaces, suite.Reopen, suite.Shared = nil, nil, false
 	suite.New = func(tb testing.TB) tokensession.Store {
 		return borrowRedis(tb, bareRedis(tb, server.Addr), newRedisPrefix())
 	}
