@@ -120,7 +120,7 @@ func (b *redisBench) round(m redisMethod) (took [3]time.Duration) {
 	ctx := b.Context()
 
 	rec := b.prepare(b.store, id, m)
-	took[0] = b.timed(func() error { return m.call(ctx, b.store, id, rec) })
+	took[0] = b.timed(b.store.Ping, func() error { return m.call(ctx, b.store, id, rec) })
 
 	rec = b.prepare(b.shown, id, m)
 	before := b.keys()
@@ -130,14 +130,14 @@ func (b *redisBench) round(m redisMethod) (took [3]time.Duration) {
 	}
 	units := b.sent.units
 	b.restore(before)
-	took[1] = b.timed(func() error { return b.resend(units) })
+	took[1] = b.timed(b.ping, func() error { return b.resend(units) })
 	b.restore(nil)
 
 	key := "least:" + id
 	if err := setRedis(ctx, b.client, key, b.value); err != nil {
 		b.Fatal(err)
 	}
-	took[2] = b.timed(func() error { return m.least(ctx, b.client, key, b.value) })
+	took[2] = b.timed(b.ping, func() error { return m.least(ctx, b.client, key, b.value) })
 	return took
 }
 
@@ -198,8 +198,14 @@ func (b *redisBench) resend(units [][]goredis.Cmder) error {
 	return nil
 }
 
-// timed returns how long f took, which must succeed.
-func (b *redisBench) timed(f func() error) time.Duration {
+func (b *redisBench) ping(ctx context.Context) error { return b.client.Ping(ctx).Err() }
+
+// timed returns how long f took, which must succeed. A ping comes first, so that server
+// and connection are in the same state whatever was done before.
+func (b *redisBench) timed(ping func(context.Context) error, f func() error) time.Duration {
+	if err := ping(b.Context()); err != nil {
+		b.Fatal(err)
+	}
 	begun := time.Now()
 	err := f()
 	took := time.Since(begun)
