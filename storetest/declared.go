@@ -73,6 +73,12 @@ func (s Suite) mistakes() (list []string) {
 	if s.TooLarge < 0 || s.TooLarge > 0 && s.TooLarge <= atLeast {
 		mistake("Suite.TooLarge is %d; every store holds %d bytes (rule 2)", s.TooLarge, atLeast)
 	}
+	if s.Budget < 0 {
+		mistake("Suite.Budget is %v; accepted are 0 (%v) and more", s.Budget, defaultBudget)
+	}
+	if s.IOTimeout < 0 || s.IOTimeout > 0 && s.Network == nil {
+		mistake("Suite.IOTimeout is %v; it is for the stores that Suite.Network opens, and 0 or more", s.IOTimeout)
+	}
 	if s.Shared && s.Reopen == nil {
 		mistake("Suite.Shared is set, but Reopen, which opens what is shared, is nil")
 	}

@@ -6,7 +6,8 @@ import "testing"
 //
 //	func FuzzStore(f *testing.F) { suite.Fuzz(f) }
 //
-// It begins with the programs of testdata/storetest/*.txt. What fails is made shorter as a
+// It begins with the programs of testdata/storetest/*.txt, as near as its own choices of
+// arguments come to them; Programs/kept runs them as they are. What fails is made shorter as a
 // program, so that go test need not do that with bytes: -fuzzminimizetime 1x leaves it the time
 // to find something.
 func (s Suite) Fuzz(f *testing.F) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"os"
@@ -339,6 +340,24 @@ func TestProgramsKept(t *testing.T) {
 	rec = right.programChecks(t, "kept")
 	if report := strings.Join(rec.lines, "\n"); !rec.failed || !strings.Contains(report, "wrong.txt: line 2: unknown operation") {
 		t.Errorf("a file with a mistake: %s", report)
+	}
+}
+
+// Files that wait, one after the other, are no call that hangs.
+func TestManyProgramsKept(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("testdata/storetest", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		if err := os.WriteFile(fmt.Sprintf("testdata/storetest/%d.txt", i), []byte("Wait 200ms\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := suite(healthy)
+	s.InProcess, s.Budget, s.hangs = false, time.Millisecond, 100*time.Millisecond
+	if rec := s.programChecks(t, "kept"); rec.failed {
+		t.Errorf("%s", rec.lines)
 	}
 }
 

@@ -220,8 +220,11 @@ func (s Suite) Run(t *testing.T) {
 	}
 }
 
+// defaultBudget is what the documentation of Budget says.
+const defaultBudget = 100 * time.Millisecond
+
 func (s Suite) budget() time.Duration {
-	budget := cmp.Or(s.Budget, 100*time.Millisecond)
+	budget := cmp.Or(s.Budget, defaultBudget)
 	if testing.Short() {
 		return budget / 3
 	}

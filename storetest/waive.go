@@ -62,7 +62,7 @@ func (s Suite) runCheck(t *testing.T, r *rule, c check) *recorder {
 // insist examines c, which has passed though it is waived, until it fails: a race may need
 // more than one try. It gives up after fourteen times the budget.
 func (s Suite) insist(t *testing.T, r *rule, c check) (rec *recorder) {
-	s.Budget = cmp.Or(s.Budget, s.budget())
+	s.Budget = cmp.Or(s.Budget, defaultBudget)
 	for range 3 {
 		s.Budget *= 2
 		if rec = s.examine(t, r, c); rec.failed {
