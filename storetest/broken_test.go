@@ -316,6 +316,8 @@ var brokenStores = []broken{
 
 	{"a context that ends leaves half a write", func(s *reference) tokensession.Store { return halving{s} }, "12", ""},
 
+	{"a context that ends leaves half a record, for ever", func(s *reference) tokensession.Store { return stumbling{s} }, "12", ""},
+
 	{"a record lives as long as the context of its write", func(s *reference) tokensession.Store {
 		return &lazy{reference: s}
 	}, "12 13", ""},
@@ -977,6 +979,18 @@ func (s halving) Update(ctx context.Context, id string, rec tokensession.Record)
 		return "", ctx.Err()
 	}
 	return v, err
+}
+
+// stumbling creates in steps, and stops between them when the context ends.
+type stumbling struct{ *reference }
+
+func (s stumbling) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if err := tokensession.Check(ctx, id, &rec); err != nil || ctx.Err() == nil {
+		return s.reference.Create(ctx, id, rec)
+	}
+	half := tokensession.Record{Data: rec.Data[:len(rec.Data)/2], TTL: tokensession.Forever}
+	s.reference.Create(context.WithoutCancel(ctx), id, half)
+	return "", ctx.Err()
 }
 
 // lazy finishes its writes when they are read.

@@ -138,9 +138,11 @@ func outageOutcome(p *probe) {
 	for n := 1; n <= looks; n++ {
 		id := newID()
 		ctx := newFuse(p.Context(), n)
+		from := time.Now()
 		v, err := p.under(ctx, fmt.Sprintf("context ends at look %d", n)).create(id, old)
 		ctx.cancel()
 		if err != nil {
+			p.wantWholeOrNone(id, old, from)
 			id = newID()
 			v = p.mustCreate(id, old)
 		}
@@ -155,5 +157,20 @@ func outageOutcome(p *probe) {
 		} else if got := p.mustGet(id); !sameContent(got.Record, old) && !sameContent(got.Record, wanted) {
 			p.fatalf("after an Update of unknown outcome: %s, want that of before or the new one", show(got.Record))
 		}
+	}
+}
+
+// wantWholeOrNone looks at the record of id after a Create of unknown outcome that began at from.
+func (p *probe) wantWholeOrNone(id string, want tokensession.Record, from time.Time) {
+	rec, err := p.get(id)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return
+	}
+	if err != nil {
+		p.fatalf("Get after a Create of unknown outcome: %v", err)
+	}
+	now := time.Now()
+	if !sameContent(rec, want) || !p.sameEnd(reading{rec, now, now}, reading{want, from, now}) {
+		p.fatalf("after a Create of unknown outcome: %s, want %s or none", show(rec), show(want))
 	}
 }
