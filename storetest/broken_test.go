@@ -383,6 +383,8 @@ var brokenStores = []broken{
 
 	{"Clear spares what changes meanwhile", func(s *reference) tokensession.Store { return polite{s} }, "Clearer", ""},
 
+	{"Len fails after Clear", func(s *reference) tokensession.Store { return &exhausted{reference: s} }, "Clearer", ""},
+
 	{"All shows one record twice", func(s *reference) tokensession.Store { return stuttering{s} }, "Lister", ""},
 
 	{"All misses what changes meanwhile", func(s *reference) tokensession.Store { return listing{s, shifted} }, "Lister", ""},
@@ -1045,6 +1047,27 @@ func (s sparing) Clear(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// exhausted cannot count any more once it was emptied.
+type exhausted struct {
+	*reference
+	cleared atomic.Bool
+}
+
+func (s *exhausted) Clear(ctx context.Context) error {
+	err := s.reference.Clear(ctx)
+	if err == nil {
+		s.cleared.Store(true)
+	}
+	return err
+}
+
+func (s *exhausted) Len(ctx context.Context) (int, error) {
+	if s.cleared.Load() {
+		return 0, errors.New("connection refused")
+	}
+	return s.reference.Len(ctx)
 }
 
 // walk is how an iterator goes wrong.

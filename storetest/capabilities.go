@@ -88,7 +88,7 @@ func clearerEmpties(p *probe) {
 		p.wantGone(id)
 	}
 	for _, v := range p.views(gone[1], "owner") {
-		if v.sees() {
+		if p.sees(v) {
 			p.fatalf("%s sees records after Clear", v.name)
 		}
 	}

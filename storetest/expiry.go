@@ -163,19 +163,34 @@ func expiryDeleteOwner(p *probe) {
 // view is a way to see whether the only record of a store is there.
 type view struct {
 	name string
-	sees func() bool
+	sees func() (bool, error)
+}
+
+// sees fails if v cannot tell.
+func (p *probe) sees(v view) bool {
+	there, err := v.sees()
+	if err != nil {
+		p.fatalf("%s: %v", v.name, err)
+	}
+	return there
 }
 
 func (p *probe) views(id, owner string) []view {
-	list := []view{{"Get", func() bool { _, err := p.store.Get(p.Context(), id); return err == nil }}}
+	list := []view{{"Get", func() (bool, error) {
+		_, err := p.store.Get(p.Context(), id)
+		if errors.Is(err, tokensession.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}}}
 	if c, ok := tokensession.As[tokensession.Counter](p.store); ok {
-		list = append(list, view{"Len", func() bool { n, err := c.Len(p.Context()); return n > 0 && err == nil }})
+		list = append(list, view{"Len", func() (bool, error) { n, err := c.Len(p.Context()); return n > 0, err }})
 	}
 	if c, ok := tokensession.As[tokensession.Lister](p.store); ok {
-		list = append(list, view{"All", func() bool { return len(ids(c.All(p.Context()))) > 0 }})
+		list = append(list, view{"All", func() (bool, error) { return some(c.All(p.Context())) }})
 	}
 	if c, ok := tokensession.As[tokensession.OwnerIndex](p.store); ok {
-		list = append(list, view{"ByOwner", func() bool { return len(ids(c.ByOwner(p.Context(), owner))) > 0 }})
+		list = append(list, view{"ByOwner", func() (bool, error) { return some(c.ByOwner(p.Context(), owner)) }})
 	}
 	return list
 }
@@ -190,7 +205,7 @@ func expiryAgreed(p *probe) {
 	gone := false
 	look := func() {
 		for _, v := range p.views(id, "owner") {
-			sees := v.sees()
+			sees := p.sees(v)
 			seen = append(seen, fmt.Sprintf("%s: %v", v.name, sees))
 			if sees && gone {
 				p.fatalf("a record that was gone is back (true: there): %s", strings.Join(seen[max(0, len(seen)-8):], ", "))

@@ -24,14 +24,12 @@ func firstError(seq entries) error {
 	return nil
 }
 
-// ids are those of the entries that come without an error.
-func ids(seq entries) (list []string) {
-	for e, err := range seq {
-		if err == nil {
-			list = append(list, e.ID)
-		}
+// some reports whether seq shows a record, unless it shows an error before.
+func some(seq entries) (bool, error) {
+	for _, err := range seq {
+		return err == nil, err
 	}
-	return list
+	return false, nil
 }
 
 // collect walks to the end, without an error, and returns what it saw by id.

@@ -83,7 +83,7 @@ func (a *probe) seesNothingOf(b *probe) {
 		b.mustCreate(id, record("b's", "owner", time.Hour))
 	}
 	for _, v := range a.views("absent", "owner") {
-		if v.sees() {
+		if a.sees(v) {
 			a.fatalf("%s of an empty store sees records of another namespace", v.name)
 		}
 	}
