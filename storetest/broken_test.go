@@ -355,7 +355,7 @@ var brokenStores = []broken{
 
 	{"All of nothing is an error", func(s *reference) tokensession.Store {
 		return listing{s, complaining}
-	}, "Lister", ""},
+	}, "11 17 Clearer Lister", ""},
 
 	{"All shows keys, not ids", func(s *reference) tokensession.Store { return hashing{s} }, "11 Lister", ""},
 
@@ -367,7 +367,7 @@ var brokenStores = []broken{
 
 	{"nobody is an owner", func(s *reference) tokensession.Store { return nobodys{s} }, "18 OwnerIndex", ""},
 
-	{"ByOwner of nothing is an error", func(s *reference) tokensession.Store { return walking{s, complaining} }, "OwnerIndex", ""},
+	{"ByOwner of nothing is an error", func(s *reference) tokensession.Store { return walking{s, complaining} }, "11 17 Clearer OwnerIndex", ""},
 
 	{"ByOwner shows one page", func(s *reference) tokensession.Store { return walking{s, paged} }, "OwnerIndex", ""},
 
@@ -376,6 +376,8 @@ var brokenStores = []broken{
 	{"ByOwner holds a lock", func(s *reference) tokensession.Store { return walking{s, locked} }, "OwnerIndex", ""},
 
 	{"ByOwner misses what changes meanwhile", func(s *reference) tokensession.Store { return walking{s, shifted} }, "OwnerIndex", ""},
+
+	{"ByOwner shows what is another's by then", func(s *reference) tokensession.Store { return walking{s, rereading} }, "OwnerIndex", ""},
 
 	{"a wrapper hides what it wraps", func(s *reference) tokensession.Store { return bare{s} }, "Capabilities", ""},
 
@@ -1148,6 +1150,24 @@ func shifted(s *reference, ctx context.Context, seq entries) entries {
 		for e, err := range seq {
 			runtime.Gosched()
 			if now, gone := s.Get(ctx, e.ID); gone == nil && now.Version != e.Version {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// rereading has ids from an index, and reads the records after that.
+func rereading(s *reference, ctx context.Context, seq entries) entries {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for e, err := range seq {
+			if err == nil {
+				runtime.Gosched()
+				e.Record, err = s.Get(ctx, e.ID)
+			}
+			if errors.Is(err, tokensession.ErrNotFound) {
 				continue
 			}
 			if !yield(e, err) {

@@ -80,14 +80,15 @@ func (p *probe) wantEnd(name string, seq entries, target error) {
 
 // walker is an iterator of a store that shows the records that fill makes.
 type walker struct {
-	name string
-	seq  func(*probe) entries
+	name  string
+	owner string // whose records alone it shows; "" where it shows all
+	seq   func(*probe) entries
 }
 
 var (
-	all = walker{"All", func(p *probe) entries { return capability[tokensession.Lister](p).All(p.Context()) }}
+	all = walker{"All", "", func(p *probe) entries { return capability[tokensession.Lister](p).All(p.Context()) }}
 
-	byOwner = walker{"ByOwner", func(p *probe) entries {
+	byOwner = walker{"ByOwner", "owner", func(p *probe) entries {
 		return capability[tokensession.OwnerIndex](p).ByOwner(p.Context(), "owner")
 	}}
 )
@@ -188,7 +189,7 @@ func (w walker) keeps(p *probe) {
 
 // besideWrites walks while others write. Some records stay, and have their state
 // replaced by one with a higher number all the time: each is shown, in a state that it had
-// meanwhile. Others come and go, or change hands.
+// meanwhile. Others come and go, or change hands, one of them all the time.
 func (w walker) besideWrites(p *probe) {
 	w.seq(p)
 	stable := p.fill(20)
@@ -222,6 +223,15 @@ func (w walker) besideWrites(p *probe) {
 			q.delete(id)
 		}
 	})
+	traded := p.fill(1)[0]
+	writers.Go(func() {
+		defer p.catch()
+		q := p.racer(2, p.store)
+		for !over.Load() {
+			q.replace(traded, record("0", "other", time.Hour))
+			q.replace(traded, record("0", "owner", time.Hour))
+		}
+	})
 	p.rounds(func() {
 		least := make(map[string]int64)
 		for i, id := range stable {
@@ -233,6 +243,9 @@ func (w walker) besideWrites(p *probe) {
 				p.fatalf("%s beside writes: %q, %v", w.name, e.ID, err)
 			}
 			shown[e.ID]++
+			if w.owner != "" && e.Owner != w.owner {
+				p.failAbout(e.ID, "%s of %q showed %s", w.name, w.owner, show(e.Record))
+			}
 			if n, _ := strconv.ParseInt(string(e.Data), 10, 64); n < least[e.ID] {
 				p.failAbout(e.ID, "%s showed %s; it had been replaced before the iteration began, by %d",
 					w.name, show(e.Record), least[e.ID])
