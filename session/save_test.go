@@ -267,6 +267,41 @@ func TestOwnerChangedByAnotherRequestIsABarrier(t *testing.T) {
 	}
 }
 
+func TestOwnerThatTwoRequestsSetAlikeIsABarrierAfterwards(t *testing.T) {
+	for name, change := range map[string]func(*account){
+		"with the same data":   func(*account) {},
+		"with data of its own": func(d *account) { d.Views = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, nil)
+			token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+			long, twin := a.load(t, token), a.load(t, token)
+			for _, s := range []*sess{twin, long} {
+				s.SetOwner("bob")
+				if s == long {
+					change(&s.Data)
+				}
+				if err := s.Save(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			other := a.load(t, token)
+			other.SetOwner("carol")
+			other.Data.Role = "admin"
+			if err := other.Save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			long.Data.Note = "late"
+			if err := long.Save(t.Context()); !errors.Is(err, session.ErrGone) {
+				t.Errorf("Save: %v", err)
+			}
+			if data, owner, _ := a.stored(t, token); owner != "carol" || data.Note != "" {
+				t.Errorf("owner %q, %+v", owner, data)
+			}
+		})
+	}
+}
+
 // older and newer are one type before and after a release.
 type (
 	older struct{ Views int }

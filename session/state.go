@@ -287,7 +287,7 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 	renew := ch.renew && !(s.followed && ch.grace > 0) // else another request has done it
 	needed := renew || s.mustStore()
 	if !needed && s.m.flat && any(*data) == any(s.value) {
-		s.session.Data = *data // apply may have undone what was not saved yet
+		s.unchanged(data)
 		return nil, nil
 	}
 	payload, err := s.m.encode(data)
@@ -299,7 +299,7 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 			return nil, err
 		}
 		if !needed {
-			s.session.Data = *data
+			s.unchanged(data)
 			return nil, nil
 		}
 	}
@@ -327,6 +327,18 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 		return nil, err
 	}
 	return w, nil
+}
+
+// unchanged notes that the store has what this request would save: data, which apply
+// may have made by undoing what was not saved yet, and the owner, whom another request
+// may have set too. From then on an owner that others set is a barrier again.
+func (s *state[T]) unchanged(data *T) {
+	s.session.Data = *data
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner == s.storedOwner { // else it was set again meanwhile
+		s.ownerSet = false
+	}
 }
 
 // renew gives w a new token.
