@@ -173,6 +173,55 @@ func TestApplicationTokenUsedAgain(t *testing.T) {
 	})
 }
 
+func TestResetTokenAgainTakesNobodysSession(t *testing.T) {
+	const chosen = "0123456789-the-application-made-this"
+	for name, use := range map[string]step{
+		"with an owner": func(ctx context.Context, s *sess) { s.SetOwner("bob") },
+		"with data":     func(ctx context.Context, s *sess) { s.Data.Views = 7 },
+		"renewed":       func(ctx context.Context, s *sess) { s.Renew(ctx, time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, nil)
+			s := a.Start()
+			a.store.set(nil, map[string]error{"Create": errDown})
+			if err := s.ResetToken(t.Context(), chosen); !errors.Is(err, errDown) {
+				t.Fatal(err)
+			}
+			a.store.set(nil, nil)
+			if w := a.request(chosen, use); w.Code != 200 {
+				t.Fatal(w.Code)
+			}
+			before, owner, _ := a.stored(t, chosen)
+			for range 2 {
+				if err := s.ResetToken(t.Context(), chosen); !errors.Is(err, tokensession.ErrExists) {
+					t.Errorf("again: %v", err)
+				}
+			}
+			if data, now, ok := a.stored(t, chosen); !ok || now != owner || data.Views != before.Views {
+				t.Errorf("%v, owner %q, %+v", ok, now, data)
+			}
+		})
+	}
+}
+
+func TestResetTokenAgainWhenItCannotBeTold(t *testing.T) {
+	const chosen = "0123456789-the-application-made-this"
+	a := newApp(t, nil)
+	s := a.Start()
+	a.store.set(nil, map[string]error{"Create": errDown})
+	if err := s.ResetToken(t.Context(), chosen); !errors.Is(err, errDown) {
+		t.Fatal(err)
+	}
+	a.store.set(map[string]error{"Get": errDown}, nil)
+	if err := s.ResetToken(t.Context(), chosen); !errors.Is(err, errDown) {
+		t.Errorf("when nothing can be read: %v", err)
+	}
+	a.store.set(nil, nil)
+	if err := s.ResetToken(t.Context(), chosen); err != nil || s.Token() != chosen {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func TestRenewWhoseAnswerWasLost(t *testing.T) {
 	a := newApp(t, nil)
 	old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })

@@ -714,7 +714,7 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 }
 
 // createWith stores an empty session that cred opens. If an earlier try ended unknown
-// and has stored it, that is the answer.
+// and has stored it, that is the answer, unless others have used it since.
 //
 // The same token makes the same id each time. The epoch is random, so that what a
 // request holds of an earlier session with this token is not taken for this one.
@@ -728,9 +728,12 @@ func (s *state[T]) createWith(ctx context.Context, cred credential) (*write[T], 
 	}
 	version, err := s.m.store.Create(ctx, cred.id, w.record)
 	if errors.Is(err, tokensession.ErrExists) && w == s.unsure {
-		if st, readErr := s.m.read(ctx, &cred, time.Now()); readErr == nil && st.epoch == w.header.epoch {
-			w.header, w.cred = st.header, &cred
-			return w, st.version, nil
+		rec, readErr := s.m.store.Get(ctx, cred.id)
+		switch {
+		case readErr == nil && rec.Owner == "" && string(rec.Data) == string(w.record.Data):
+			return w, rec.Version, nil
+		case readErr != nil && !errors.Is(readErr, tokensession.ErrNotFound):
+			return w, "", readErr // whose it is stays unknown
 		}
 	}
 	s.unsure = nil
