@@ -204,6 +204,33 @@ func TestResetTokenAgainTakesNobodysSession(t *testing.T) {
 	}
 }
 
+func TestResetTokenAgainAfterAnOutage(t *testing.T) {
+	const chosen = "0123456789-the-application-made-this"
+	a := newApp(t, nil)
+	token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Note = "old" })
+	s := a.load(t, token)
+	a.store.set(map[string]error{"Delete": errDown}, nil)
+	for range 2 {
+		if err := s.ResetToken(t.Context(), chosen); !errors.Is(err, errDown) || s.Token() != token || s.Data.Note != "old" {
+			t.Fatalf("while nothing can be deleted: %v, %+v", err, s.Data)
+		}
+	}
+	a.store.set(nil, nil)
+	if err := s.ResetToken(t.Context(), chosen); err != nil || s.Token() != chosen {
+		t.Fatalf("again: %v", err)
+	}
+	s.Data.Views = 1
+	if err := s.Save(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if data, _, ok := a.stored(t, chosen); !ok || data.Views != 1 {
+		t.Errorf("%v %+v", ok, data)
+	}
+	if _, _, ok := a.stored(t, token); ok {
+		t.Error("the old session is still there")
+	}
+}
+
 func TestResetTokenAgainWhenItCannotBeTold(t *testing.T) {
 	const chosen = "0123456789-the-application-made-this"
 	a := newApp(t, nil)

@@ -701,7 +701,9 @@ func (s *state[T]) resetToken(ctx context.Context, token string) error {
 	// Where the old session had the same token, it was gone already.
 	if next.cred.id != s.id() {
 		if err := s.deleteStored(ctx); err != nil {
-			if undo := s.m.store.Delete(ctx, next.cred.id); undo != nil {
+			// The deletion may have used up the time.
+			if undo := s.m.delete(ctx, next.cred.id); undo != nil {
+				s.unsure = next
 				s.m.opts.Logger.Error("session: an empty session with a token of the application's is left to expire",
 					slog.String("session", next.cred.id), slog.Any("error", undo))
 			}
