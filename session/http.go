@@ -14,18 +14,19 @@ import (
 // visit is one request's dealing with its session. All of it is one allocation.
 type visit[T any] struct {
 	writer
-	context requestContext[T]
-	session Session[T]
-	state   state[T]
-	m       *Manager[T]
-	r       *http.Request
-	via     Transport // how the answer goes back
-	carried bool      // the request had a token
-	cookies int       // how many Set-Cookie headers were there before the handler
-	sent    atomic.Bool
-	err     error // why the response was replaced
-	touched bool  // renewing the idle timeout was tried
-	done    bool  // nothing has panicked
+	context  requestContext[T]
+	session  Session[T]
+	state    state[T]
+	m        *Manager[T]
+	r        *http.Request
+	via      Transport // how the answer goes back
+	carried  bool      // the request had a token
+	cookies  int       // how many Set-Cookie headers were there before the handler
+	sent     atomic.Bool
+	err      error // why the response was replaced
+	answered bool  // OnError has returned
+	touched  bool  // renewing the idle timeout was tried
+	done     bool  // nothing has panicked
 }
 
 func (v *visit[T]) init(m *Manager[T]) {
@@ -140,7 +141,7 @@ func (v *visit[T]) leave() {
 
 // abandon does what is left to do when the handler has panicked. A middleware outside
 // may answer the request yet: if the handler had renewed or ended the session, the client
-// has to know. If the response was replaced, what the handler aborts is not that one.
+// has to know. If OnError has given the response, what the handler aborts is not that one.
 func (v *visit[T]) abandon() {
 	switch {
 	case v.done:
@@ -148,7 +149,7 @@ func (v *visit[T]) abandon() {
 		v.state.mu.Lock()
 		defer v.state.mu.Unlock()
 		v.tell(v.Header())
-	case v.err != nil:
+	case v.answered:
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
 			panic(p)
 		}
@@ -264,6 +265,7 @@ func (v *visit[T]) fail(err error) {
 		v.m.opts.Logger.Error("session: the request is answered with an error", "error", err)
 	}
 	v.m.opts.OnError(v.ResponseWriter, v.r, err)
+	v.answered = true
 }
 
 // takeBack removes the headers that belong to a response which does not go out.

@@ -200,6 +200,29 @@ func TestPanicAfterTheFirstByteAbortsTheResponse(t *testing.T) {
 	}
 }
 
+func TestOnErrorThatAbortsTheResponse(t *testing.T) {
+	for name, after := range map[string]func(http.ResponseWriter){
+		"at the end of the handler": func(http.ResponseWriter) {},
+		"at its first byte":         func(w http.ResponseWriter) { w.Write([]byte("x")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, &session.Options[account]{
+				OnError: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+			})
+			a.store.set(map[string]error{"Create": errDown}, nil)
+			server := start(t, "HTTP/1.1", a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				a.Get(r.Context()).Data.Views++
+				after(w)
+			})))
+			resp, err := server.Client().Get(server.URL)
+			if err == nil {
+				resp.Body.Close()
+				t.Errorf("answered with status %d", resp.StatusCode)
+			}
+		})
+	}
+}
+
 // panicking is a codec that panics when it encodes a session with this name.
 type panicking struct{}
 
