@@ -149,6 +149,7 @@ func (v *visit[T]) abandon() {
 		v.state.mu.Lock()
 		defer v.state.mu.Unlock()
 		v.tell(v.Header())
+		v.sent.Store(true) // what a goroutine of the handler renews now, nobody would be told
 	case v.answered:
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
 			panic(p)

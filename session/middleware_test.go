@@ -223,6 +223,27 @@ func TestOnErrorThatAbortsTheResponse(t *testing.T) {
 	}
 }
 
+func TestNoNewTokenAfterAPanic(t *testing.T) {
+	a := newApp(t, nil)
+	token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+	var kept *sess
+	func() {
+		defer func() { recover() }()
+		a.request(token, func(ctx context.Context, s *sess) { kept = s; panic("the handler's") })
+	}()
+	for name, op := range map[string]func() error{
+		"Renew": func() error { return kept.Renew(t.Context(), 0) },
+		"Reset": func() error { return kept.Reset(t.Context()) },
+	} {
+		if err := op(); !errors.Is(err, session.ErrHeaderSent) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, ok := a.stored(t, token); !ok {
+		t.Error("the client's token opens nothing")
+	}
+}
+
 // panicking is a codec that panics when it encodes a session with this name.
 type panicking struct{}
 
