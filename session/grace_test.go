@@ -579,13 +579,44 @@ func TestEverythingIsDeadAfter(t *testing.T) {
 // A token that the response would carry can be that of a session which has ended
 // meanwhile, and would overwrite that of a newer login.
 func TestNoTokenOfASessionThatIsGone(t *testing.T) {
+	for name, mine := range map[string]step{
+		"changing": func(ctx context.Context, s *sess) { s.Data.Views++ },
+		"reading":  looking,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, nil)
+			old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+			next := a.given(old, renewing(t, time.Minute))
+			w := a.request(old, a.during(next, mine, func(ctx context.Context, s *sess) { s.Destroy(ctx) }))
+			if _, sent := w.Header()["X-Auth-Token"]; sent || w.Code != 200 {
+				t.Errorf("status %d, %v", w.Code, w.Header())
+			}
+		})
+	}
+}
+
+func TestRequestWithAFormerTokenIsGivenTheNewest(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		a := newApp(t, nil)
+		old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+		next := a.given(old, renewing(t, time.Minute))
+		var newest string
+		w := a.request(old, func(ctx context.Context, s *sess) { newest = a.given(next, renewing(t, grace)) })
+		if grace == 0 {
+			newest = "" // the former tokens are dead, and their bearers are not told
+		}
+		if got := w.Header().Get("X-Auth-Token"); got != newest {
+			t.Errorf("grace %v: not the newest token", grace)
+		}
+	}
+}
+
+func TestFormerTokenWhenTheStoreDoesNotAnswerAgain(t *testing.T) {
 	a := newApp(t, nil)
 	old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
 	next := a.given(old, renewing(t, time.Minute))
-	w := a.request(old, a.during(next,
-		func(ctx context.Context, s *sess) { s.Data.Views++ },
-		func(ctx context.Context, s *sess) { s.Destroy(ctx) }))
-	if _, sent := w.Header()["X-Auth-Token"]; sent || w.Code != 200 {
+	w := a.request(old, func(ctx context.Context, s *sess) { a.store.set(map[string]error{"Get": errDown}, nil) })
+	if w.Code != 200 || w.Header().Get("X-Auth-Token") != next {
 		t.Errorf("status %d, %v", w.Code, w.Header())
 	}
 }

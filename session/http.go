@@ -230,6 +230,8 @@ func (v *visit[T]) autosave() error {
 		err = s.detached(v.r.Context(), func(ctx context.Context) error { return s.land(ctx, change[T]{}, w) })
 	case !v.touched && s.touchDue():
 		v.touch()
+	case s.unconfirmed && !v.sent.Load():
+		v.confirm()
 	}
 	if err == nil {
 		return nil
@@ -255,6 +257,16 @@ func (v *visit[T]) touch() {
 	err := v.state.detached(v.r.Context(), v.state.touch)
 	if err != nil && !errors.Is(err, ErrGone) {
 		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))
+	}
+}
+
+// confirm keeps the token of a session that has ended meanwhile from overwriting that of
+// a newer login. If the store does not answer, the token is sent: for all that is known
+// it is the right one.
+func (v *visit[T]) confirm() {
+	err := v.state.detached(v.r.Context(), v.state.confirm)
+	if err != nil && !errors.Is(err, ErrGone) {
+		v.m.opts.Logger.Warn("session: the new token is sent as it was known", "error", wrap("confirm", v.state.id(), err))
 	}
 }
 

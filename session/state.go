@@ -23,7 +23,7 @@ type state[T any] struct {
 	used atomic.Bool // the application has asked for the session, so Data is decoded
 
 	// op is held for the length of every operation, and guards what the store has,
-	// tried, renewal and followed.
+	// and what follows that up to unconfirmed.
 	op sync.Mutex
 
 	// mu guards what follows, and is held for instants only, so that accessors can
@@ -49,6 +49,7 @@ type state[T any] struct {
 	renewal     *credential // of a Renew without grace that ended unknown
 	followed    bool        // cred is the successor of what this request had, and no Renew has said so
 	unsure      *write[T]   // a ResetToken that ended unknown
+	unconfirmed bool        // cred follows a former token, and the store was not asked since
 
 	// The contexts of what most requests do at most once: a place for them here
 	// spares the allocation.
@@ -151,7 +152,18 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 	s.followed, s.sendToken = st.followed, st.followed
 	s.owner = st.owner
 	s.adopt(&st)
+	s.unconfirmed = st.followed
 	return nil
+}
+
+// confirm looks whether the session whose token is to be sent has ended meanwhile.
+func (s *state[T]) confirm(ctx context.Context) error {
+	s.unconfirmed = false
+	_, err := s.readOwn(ctx, time.Now())
+	if errors.Is(err, ErrGone) {
+		s.end(ErrGone)
+	}
+	return err
 }
 
 // adopt takes what was read as the state that changes are made from.
@@ -159,6 +171,7 @@ func (s *state[T]) adopt(st *stored) {
 	s.header = st.header
 	s.version, s.base, s.storedOwner = st.version, st.payload, st.owner
 	s.ttl, s.readAt = st.ttl, st.readAt
+	s.unconfirmed = false
 }
 
 // decode fills Data from what was loaded.
@@ -210,7 +223,7 @@ func (s *state[T]) restart(cred credential) {
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
 	s.header = header{created: time.Now().UnixMilli()}
 	s.version, s.base, s.storedOwner = "", s.m.zero, ""
-	s.tried, s.followed, s.sendToken, s.clearToken = false, false, false, false
+	s.tried, s.followed, s.unconfirmed, s.sendToken, s.clearToken = false, false, false, false, false
 	s.renewal, s.unsure = nil, nil
 }
 
@@ -440,6 +453,7 @@ func (s *state[T]) landed(ctx context.Context, w *write[T], version tokensession
 	s.cred, s.header, s.stored, s.renewal = *w.cred, w.header, true, nil
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
+	s.unconfirmed = false
 	if s.owner == w.owner { // else it was set again meanwhile
 		s.ownerSet = false
 	}
