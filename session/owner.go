@@ -92,8 +92,10 @@ func (m *Manager[T]) inform(info *Info[T], rec *tokensession.Record, now time.Ti
 // [tokensession.ErrNotFound], whether it is another's or there is none, so that nobody
 // learns of strangers' sessions. A session that changes hands at that moment may end too.
 //
-// It needs no owner index. An empty owner wraps [tokensession.ErrInvalidOwner]. End goes
-// on when ctx is cancelled, for StoreTimeout.
+// It needs no owner index, but for a session that the store cannot read: there, without
+// one, it wraps [tokensession.ErrCorrupt]. An empty owner wraps
+// [tokensession.ErrInvalidOwner]. End goes on when ctx is cancelled, each operation of the
+// store for StoreTimeout.
 func (m *Manager[T]) End(ctx context.Context, owner, id string) error {
 	return wrap("end", id, m.endOne(ctx, owner, id))
 }
@@ -105,23 +107,41 @@ func (m *Manager[T]) endOne(ctx context.Context, owner, id string) error {
 	if len(id) != idLen || !isBase64URL(id) {
 		return fmt.Errorf("%w of this owner: an ID has %d characters of base64url", tokensession.ErrNotFound, idLen)
 	}
-	ctx, cancel := m.unhurried(ctx)
-	defer cancel()
-	rec, err := m.store.Get(ctx, id)
-	if err == nil && rec.Owner != m.scoped(owner) {
-		err = tokensession.ErrNotFound
-	}
-	if errors.Is(err, tokensession.ErrNotFound) {
-		return fmt.Errorf("%w of this owner", tokensession.ErrNotFound)
-	}
+	owns, err := m.owns(ctx, owner, id)
 	if err != nil {
 		return err
 	}
-	if err := m.store.Delete(ctx, id); err != nil {
+	if !owns {
+		return fmt.Errorf("%w of this owner", tokensession.ErrNotFound)
+	}
+	if err := m.delete(ctx, id); err != nil {
 		return err
 	}
 	m.audit(ctx, &eventRevoked, id, slog.Attr{})
 	return nil
+}
+
+// owns reports whether a session is the owner's. For one that the store cannot read, the
+// owner index tells.
+func (m *Manager[T]) owns(ctx context.Context, owner, id string) (bool, error) {
+	getCtx, cancel := m.unhurried(ctx)
+	defer cancel()
+	rec, err := m.store.Get(getCtx, id)
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return false, nil
+	}
+	if !errors.Is(err, tokensession.ErrCorrupt) {
+		return err == nil && rec.Owner == m.scoped(owner), err
+	}
+	index, indexErr := m.ownerIndex(owner)
+	if indexErr != nil {
+		return false, err
+	}
+	ids, listErr := m.idsOf(ctx, index, m.scoped(owner))
+	if slices.Contains(ids, id) {
+		return true, nil
+	}
+	return false, listErr
 }
 
 // EndOwner ends all sessions of the owner but those with the IDs in exceptIDs: "log out

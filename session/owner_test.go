@@ -388,6 +388,40 @@ func TestEntriesThatTheStoreCannotRead(t *testing.T) {
 	}
 }
 
+func TestEndOfASessionThatTheStoreCannotRead(t *testing.T) {
+	corrupt := fmt.Errorf("%w: it has no header", tokensession.ErrCorrupt)
+	ctx := t.Context()
+	a := newApp(t, nil)
+	token, id := a.login(t, "alice", "1")
+	bad := map[string]error{id: corrupt}
+	withIndex := session.New(&failingIndex{a.store, bad}, &session.Options[account]{})
+	withoutIndex := session.New(struct{ tokensession.Store }{a.store}, &session.Options[account]{})
+	a.store.set(map[string]error{"Get": corrupt}, nil)
+	if err := withoutIndex.End(ctx, "alice", id); !errors.Is(err, tokensession.ErrCorrupt) {
+		t.Errorf("without an index: %v", err)
+	}
+	if err := withIndex.End(ctx, "bob", id); !errors.Is(err, tokensession.ErrNotFound) {
+		t.Errorf("another's: %v", err)
+	}
+	bad[id] = errDown
+	if err := withIndex.End(ctx, "alice", id); !errors.Is(err, errDown) {
+		t.Errorf("an index that does not answer: %v", err)
+	}
+	a.store.set(nil, nil)
+	if _, _, ok := a.stored(t, token); !ok {
+		t.Fatal("the session has ended")
+	}
+	a.store.set(map[string]error{"Get": corrupt}, nil)
+	bad[id] = corrupt
+	if err := withIndex.End(ctx, "alice", id); err != nil {
+		t.Error(err)
+	}
+	a.store.set(nil, nil)
+	if _, _, ok := a.stored(t, token); ok {
+		t.Error("the session has not ended")
+	}
+}
+
 // failingIndex is a store whose owner index fails for some records.
 type failingIndex struct {
 	*flaky
