@@ -158,6 +158,53 @@ func TestReset(t *testing.T) {
 	})
 }
 
+func TestDestroyedOnce(t *testing.T) {
+	const chosen = "0123456789-the-application-made-this"
+	for name, again := range map[string]func(*sess, context.Context) error{
+		"Destroy": (*sess).Destroy,
+		"Reset":   (*sess).Reset,
+		"ResetToken": func(s *sess, ctx context.Context) error {
+			return s.ResetToken(ctx, "another-"+chosen)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, nil)
+			s := a.Start()
+			if err := s.ResetToken(t.Context(), chosen); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Destroy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Start().ResetToken(t.Context(), chosen); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(s, t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, _, ok := a.stored(t, chosen); !ok {
+				t.Error("another session with the token has ended")
+			}
+			if n := strings.Count(a.log.String(), "event=destroyed"); n != 1 {
+				t.Errorf("%d events of the end of one session", n)
+			}
+			if err := s.Reset(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			token := s.Token()
+			if err := s.Destroy(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, _, ok := a.stored(t, token); ok {
+				t.Error("the next session of the request has not ended")
+			}
+		})
+	}
+}
+
 func TestResetToken(t *testing.T) {
 	const chosen = "0123456789-the-application-made-this"
 	a := newApp(t, nil)

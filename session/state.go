@@ -46,6 +46,7 @@ type state[T any] struct {
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
 	tried       bool        // a Create ended unknown
+	deleted     bool        // by a Destroy of this request
 	renewal     *credential // of a Renew without grace that ended unknown
 	followed    bool        // cred is the successor of what this request had, and no Renew has said so
 	unsure      *write[T]   // a ResetToken that ended unknown
@@ -223,12 +224,13 @@ func (s *state[T]) restart(cred credential) {
 	s.cred, s.owner, s.ownerSet, s.begun, s.stored, s.over = cred, "", false, false, false, nil
 	s.header = header{created: time.Now().UnixMilli()}
 	s.version, s.base, s.storedOwner = "", s.m.zero, ""
-	s.tried, s.followed, s.unconfirmed, s.sendToken, s.clearToken = false, false, false, false, false
+	s.tried, s.deleted, s.followed, s.unconfirmed, s.sendToken, s.clearToken = false, false, false, false, false, false
 	s.renewal, s.unsure = nil, nil
 }
 
 func (s *state[T]) destroyed() {
 	s.session.Data = *new(T)
+	s.deleted = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.ownerSet, s.over = "", false, ErrGone
@@ -679,13 +681,14 @@ func (s *state[T]) reload(ctx context.Context) error {
 	return nil
 }
 
-// deleteStored deletes what the store may have of this session. A session that the
-// store did not answer for stays as it is.
+// deleteStored deletes what the store may have of this session, once: with an
+// application's token, what stands there later is another session. One that the store
+// did not answer for stays as it is.
 func (s *state[T]) deleteStored(ctx context.Context) error {
 	if err := s.unanswered(); err != nil {
 		return err
 	}
-	if !s.stored && !s.tried {
+	if s.deleted || !s.stored && !s.tried {
 		return nil
 	}
 	if err := s.m.store.Delete(ctx, s.id()); err != nil {
