@@ -251,9 +251,16 @@ func (v *visit[T]) autosave() error {
 
 // touch renews the idle timeout. It loses nothing if it fails: the next request tries
 // again, and there is most of the timeout left for it. So that is no reason to refuse
-// this one.
+// this one. What cannot be decoded is not kept alive by requests that do not look at it.
 func (v *visit[T]) touch() {
 	v.touched = true
+	if !v.state.used.Load() {
+		if _, err := v.m.decode(v.state.base); err != nil {
+			v.m.opts.Logger.Error("session: a record cannot be decoded; it is left to expire",
+				"session", v.state.id(), "error", err)
+			return
+		}
+	}
 	err := v.state.detached(v.r.Context(), v.state.touch)
 	if err != nil && !errors.Is(err, ErrGone) {
 		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))

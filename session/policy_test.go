@@ -335,6 +335,37 @@ func TestCorruptRecord(t *testing.T) {
 	}
 }
 
+func TestRecordThatCannotBeDecodedExpiresThoughRequestsCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t, &session.Options[account]{IdleTimeout: time.Hour})
+		good := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+		bad := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "private" })
+		rec, err := a.store.Get(t.Context(), bad[:24])
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Data = rec.Data[:len(rec.Data)-1]
+		if _, err := a.store.Update(t.Context(), bad[:24], rec); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			time.Sleep(30 * time.Minute)
+			for _, token := range []string{good, bad} {
+				a.serve(a.newRequest(token), func(http.ResponseWriter, *http.Request) {})
+			}
+		}
+		if _, err := a.store.Get(t.Context(), bad[:24]); !errors.Is(err, tokensession.ErrNotFound) {
+			t.Errorf("the record has not expired: %v", err)
+		}
+		if _, _, ok := a.stored(t, good); !ok {
+			t.Error("the session that can be decoded has expired")
+		}
+		if log := a.log.String(); !strings.Contains(log, "left to expire") || strings.Contains(log, "private") {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
 // A record that turns corrupt while a request has the session is not overwritten either.
 func TestRecordThatTurnsCorrupt(t *testing.T) {
 	for _, open := range []bool{false, true} {
