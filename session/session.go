@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +11,8 @@ import (
 
 // Session is one client's session. Its methods may be called by several goroutines;
 // Data is theirs to share out, except within Update. Whatever prints a Session, fmt or
-// slog, prints its ID and nothing else.
+// slog, prints its ID and nothing else, as does encoding/json, which slog.JSONHandler uses
+// for what a Session is part of: to encode what it holds, encode Data.
 //
 // Save, Update, Renew, Reset, ResetToken and Destroy go on when the context is
 // cancelled, because the client's hanging up must not leave work half done; each
@@ -33,7 +35,7 @@ type Session[T any] struct {
 	handle[T]
 }
 
-// handle makes fmt and slog print the ID of a session, or of a copy of one, without
+// handle makes fmt, slog and encoding/json print the ID of a session, or of a copy of one, without
 // touching Data, which Update may be changing in another goroutine.
 type handle[T any] struct{ s *state[T] }
 
@@ -42,6 +44,9 @@ func (h handle[T]) Format(f fmt.State, _ rune) { io.WriteString(f, h.name()) }
 
 // LogValue is the ID.
 func (h handle[T]) LogValue() slog.Value { return slog.StringValue(h.name()) }
+
+// MarshalJSON writes the ID.
+func (h handle[T]) MarshalJSON() ([]byte, error) { return json.Marshal(h.name()) }
 
 func (h handle[T]) name() string {
 	if h.s == nil {

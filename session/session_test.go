@@ -504,12 +504,16 @@ func TestPrintedSessionShowsItsIDOnly(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		log.WriteString(fmt.Sprintf(format, s) + " " + fmt.Sprintf(format, *s) + "\n")
 	}
+	asJSON := slog.New(slog.NewJSONHandler(&log, nil))
+	for _, v := range []any{s, *s, []*sess{s}, struct{ S *sess }{s}, map[string]any{"session": s}} {
+		asJSON.Info("x", "nested", v)
+	}
 	id, secret, _ := strings.Cut(s.Token(), ".")
 	if strings.Contains(log.String(), secret) || strings.Contains(log.String(), "private") {
 		t.Errorf("printed:\n%s", &log)
 	}
-	if n := strings.Count(log.String(), id); n != 16 {
-		t.Errorf("the ID stands %d times, want 16:\n%s", n, &log)
+	if n := strings.Count(log.String(), id); n != 21 {
+		t.Errorf("the ID stands %d times, want 21:\n%s", n, &log)
 	}
 }
 
