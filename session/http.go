@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type visit[T any] struct {
 	r        *http.Request
 	via      Transport // how the answer goes back
 	carried  bool      // the request had a token
-	cookies  int       // how many Set-Cookie headers were there before the handler
+	cookies  []string  // the Set-Cookie headers that were there before the handler
 	sent     atomic.Bool
 	err      error // why the response was replaced
 	answered bool  // OnError has returned
@@ -58,7 +59,7 @@ func (m *Manager[T]) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		v := &visit[T]{r: r, cookies: len(w.Header()["Set-Cookie"])}
+		v := &visit[T]{r: r, cookies: slices.Clone(w.Header()["Set-Cookie"])}
 		v.init(m)
 		v.state.visit = v
 		v.writer = writer{ResponseWriter: w, commit: v}
@@ -288,15 +289,17 @@ func (v *visit[T]) fail(err error) {
 	v.answered = true
 }
 
-// takeBack removes the headers that belong to a response which does not go out.
+// takeBack removes the headers that belong to a response which does not go out, and
+// restores the cookies of who is outside.
 func (v *visit[T]) takeBack(h http.Header) {
 	for name := range h {
 		if describesContent(name) {
 			delete(h, name)
 		}
 	}
-	if set := h["Set-Cookie"]; len(set) > v.cookies {
-		h["Set-Cookie"] = set[:v.cookies]
+	delete(h, "Set-Cookie")
+	if len(v.cookies) > 0 {
+		h["Set-Cookie"] = v.cookies
 	}
 }
 

@@ -280,3 +280,26 @@ func TestOnError(t *testing.T) {
 		t.Errorf("status %d, error %v, body %q", w.Code, got, w.Body)
 	}
 }
+
+func TestCookiesOfAResponseThatIsReplaced(t *testing.T) {
+	for name, change := range map[string]func(http.Header){
+		"added":    func(h http.Header) { h.Add("Set-Cookie", "handler=1") },
+		"replaced": func(h http.Header) { h.Set("Set-Cookie", "handler=1") },
+		"altered":  func(h http.Header) { h["Set-Cookie"][0] = "handler=1" },
+		"removed":  func(h http.Header) { h.Del("Set-Cookie") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newApp(t, nil)
+			a.store.set(map[string]error{"Create": errDown}, nil)
+			w := httptest.NewRecorder()
+			w.Header().Set("Set-Cookie", "outer=1")
+			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				a.Get(r.Context()).Data.Views = 1
+				change(w.Header())
+			})).ServeHTTP(w, a.newRequest(""))
+			if got := w.Header()["Set-Cookie"]; w.Code != 503 || len(got) != 1 || got[0] != "outer=1" {
+				t.Errorf("status %d, %q", w.Code, got)
+			}
+		})
+	}
+}
