@@ -285,7 +285,11 @@ func (v *visit[T]) fail(err error) {
 	} else {
 		v.m.opts.Logger.Error("session: the request is answered with an error", "error", err)
 	}
-	v.m.opts.OnError(v.ResponseWriter, v.r, err)
+	r := v.r
+	if v.context.Context != nil {
+		r = r.WithContext(&v.context)
+	}
+	v.m.opts.OnError(v.ResponseWriter, r, err)
 	v.answered = true
 }
 

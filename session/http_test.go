@@ -281,6 +281,25 @@ func TestOnError(t *testing.T) {
 	}
 }
 
+func TestOnErrorHasTheSession(t *testing.T) {
+	var a *app
+	a = newApp(t, &session.Options[account]{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		s := a.Get(r.Context())
+		fmt.Fprint(w, s.ID(), s.Data.Name)
+		s.Data.Name = "late"
+	}})
+	token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+	a.store.set(map[string]error{"Update": errDown}, nil)
+	w := a.request(token, func(ctx context.Context, s *sess) { s.Data.Name = "bob" })
+	if got := w.Body.String(); got != token[:24]+"bob" {
+		t.Errorf("%q", got)
+	}
+	a.store.set(nil, nil)
+	if data, _, _ := a.stored(t, token); data.Name != "x" {
+		t.Errorf("%+v", data)
+	}
+}
+
 func TestCookiesOfAResponseThatIsReplaced(t *testing.T) {
 	for name, change := range map[string]func(http.Header){
 		"added":    func(h http.Header) { h.Add("Set-Cookie", "handler=1") },
