@@ -121,7 +121,10 @@ import (
 type Suite struct {
 	// New returns a new and empty store. The suite closes it if it is an
 	// [io.Closer]; for what else is to be cleaned up, New calls tb.Cleanup, and the
-	// suite runs that after each check. New may call tb.Skip and tb.Fatal.
+	// suite runs that after each check. New may call tb.Skip and tb.Fatal. Goroutines that
+	// are left then count as the store's (rule 18), those of connections included that a
+	// client keeps open, such as a shared [net/http.Client]: New makes each store a client of
+	// its own, and closes it.
 	New func(tb testing.TB) tokensession.Store
 
 	// Capabilities are those that the store has. The suite compares them with what
