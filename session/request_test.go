@@ -236,6 +236,23 @@ func TestReload(t *testing.T) {
 	}
 }
 
+func TestOwnerThatIsTakenBackBeginsNoSession(t *testing.T) {
+	for name, takeBack := range map[string]step{
+		"Reload": func(ctx context.Context, s *sess) {
+			if err := s.Reload(ctx); err != nil {
+				t.Error(err)
+			}
+		},
+		"SetOwner": func(ctx context.Context, s *sess) { s.SetOwner("") },
+	} {
+		a := newApp(t, nil)
+		w := a.request("", func(ctx context.Context, s *sess) { s.SetOwner("bob"); takeBack(ctx, s) })
+		if n := a.store.count("Create"); n != 0 || w.Header().Get("X-Auth-Token") != "" {
+			t.Errorf("%s: %d stored, %v", name, n, w.Header())
+		}
+	}
+}
+
 func TestSaveInTheHandlerLeavesNothingToTheEnd(t *testing.T) {
 	for name, reload := range map[string]bool{"": false, "reloaded": true} {
 		a := newApp(t, nil)

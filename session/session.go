@@ -105,7 +105,6 @@ func (s *Session[T]) SetOwner(owner string) {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
 	s.s.owner, s.s.ownerSet = owner, owner != s.s.storedOwner
-	s.s.begun = s.s.begun || owner != ""
 }
 
 // Save stores the session now: a new one in any case, another if it changed.
