@@ -70,6 +70,11 @@
 // give each its Name, and a header or cookie of its own, and put the one's Handler around the
 // other's. The sessions, tokens and owners of the one mean nothing to the other.
 //
+// Where the outer one's save fails, the response that it replaces loses the cookies of the
+// handler, and with them one that the inner one had just set, though that token is in force:
+// a client whose inner session was renewed with a grace of 0 then has to log in again. A
+// token in a header is not lost.
+//
 // # Several goroutines
 //
 // The goroutines of one request share its session. Its methods may be called by any of them

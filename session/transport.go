@@ -118,12 +118,14 @@ const maxCookieAge = 400 * 24 * time.Hour
 // maxCookieLen is how long name and value may be together (RFC 6265bis, section 5.6).
 const maxCookieLen = 4096
 
-// Cookie carries the token in a cookie. Its Max-Age is what is left of the
-// session's Lifetime, and at most the 400 days that browsers keep one. A request that is not GET, HEAD or OPTIONS, comes from
-// another origin and carries the cookie is answered with 403, unless the origin is
-// trusted. One without the cookie is not: a form to log in is better put behind an
-// [http.CrossOriginProtection] as well. Cookie panics if browsers would refuse the
-// cookie, or an origin is malformed.
+// Cookie carries the token in a cookie. Its Max-Age is what is left of the session's
+// Lifetime, and at most the 400 days that browsers keep one. It is sent with a token only,
+// so where Lifetime is longer, or [tokensession.Forever], users log in again after 400
+// days, however active they are, unless Renew gives them a new token before. A request that
+// is not GET, HEAD or OPTIONS, comes from another origin and carries the cookie is answered
+// with 403, unless the origin is trusted. One without the cookie is not: a form to log in
+// is better put behind an [http.CrossOriginProtection] as well. Cookie panics if browsers
+// would refuse the cookie, or an origin is malformed.
 func Cookie(o CookieOptions) Transport {
 	t := &cookie{
 		attributes: http.Cookie{
