@@ -147,14 +147,15 @@ func TestExpiryDuringCommit(t *testing.T) {
 	s := openTemp(t)
 	mustCreate(t, s, "a", "o", time.Hour)
 	got := make(chan error, 3)
+	var end int64
 	err := s.write(t.Context(), "touch", "a", 0, func(tx *txn) error {
 		old, err := tx.findLive("a")
 		if err != nil {
 			return err
 		}
-		// The clock passes the expiry while the Touch is under way.
 		r := old.clone()
-		r.expire(tx.now-1, tx.now-1)
+		end = tx.now + int64(300*time.Millisecond)
+		r.expire(end, end)
 		tx.index("a", old, r)
 		tx.put(tx.records, []byte("a"), r.value)
 		return nil
@@ -168,6 +169,8 @@ func TestExpiryDuringCommit(t *testing.T) {
 			return err
 		}
 		tx.replace("a", old, old.clone(), forever)
+		// The clock passes the expiry while the Touch is under way.
+		time.Sleep(time.Until(time.Unix(0, end+1)))
 		go func() {
 			_, err := s.Get(t.Context(), "a")
 			got <- err
