@@ -88,8 +88,15 @@ func (w *writer) CloseNotify() <-chan bool {
 // offer returns w with those of Flush and Hijack that something under it has:
 // handlers ask for them by type assertion, and take them for a promise.
 func (w *writer) offer() http.ResponseWriter {
-	flushes := has[http.Flusher](w.ResponseWriter) || has[interface{ FlushError() error }](w.ResponseWriter)
-	hijacks := has[http.Hijacker](w.ResponseWriter)
+	var flushes, hijacks bool
+	for each := w.ResponseWriter; each != nil; each = unwrapped(each) {
+		switch each.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			flushes = true
+		}
+		_, hijacker := each.(http.Hijacker)
+		hijacks = hijacks || hijacker
+	}
 	switch {
 	case flushes && hijacks:
 		return flushHijacker{flusher{w}}
@@ -127,21 +134,20 @@ func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-func has[T any](w http.ResponseWriter) bool {
-	_, ok := under[T](w)
-	return ok
-}
-
 // under looks for T in w and in what it wraps.
 func under[T any](w http.ResponseWriter) (T, bool) {
-	for {
+	for ; w != nil; w = unwrapped(w) {
 		if t, ok := w.(T); ok {
 			return t, true
 		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return *new(T), false
-		}
-		w = u.Unwrap()
 	}
+	return *new(T), false
+}
+
+// unwrapped returns what w wraps, nil if nothing.
+func unwrapped(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return nil
 }
