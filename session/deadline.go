@@ -11,11 +11,11 @@ import (
 // from memory. It is used once.
 type deadline struct {
 	context.Context // the parent
-	detached        bool
 	at              time.Time
+	detached        bool
 
+	released bool // mu guards this and what follows
 	mu       sync.Mutex
-	released bool
 	timed    context.Context // the parent with a timer, once Done was called
 	stop     context.CancelFunc
 }

@@ -21,13 +21,13 @@ type visit[T any] struct {
 	m        *Manager[T]
 	r        *http.Request
 	via      Transport // how the answer goes back
-	carried  bool      // the request had a token
 	cookies  []string  // the Set-Cookie headers that were there before the handler
+	err      error     // why the response was replaced
 	sent     atomic.Bool
-	err      error // why the response was replaced
-	answered bool  // OnError has returned
-	touched  bool  // renewing the idle timeout was tried
-	done     bool  // nothing has panicked
+	carried  bool // the request had a token
+	answered bool // OnError has returned
+	touched  bool // renewing the idle timeout was tried
+	done     bool // nothing has panicked
 }
 
 func (v *visit[T]) init(m *Manager[T]) {
@@ -357,7 +357,7 @@ func forbidStoring(h http.Header) {
 
 func addVary(h http.Header, name string) {
 	if !lists(h, "Vary", name) && !lists(h, "Vary", "*") {
-		h.Add("Vary", name)
+		h["Vary"] = append(h["Vary"], name)
 	}
 }
 

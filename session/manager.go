@@ -273,40 +273,39 @@ type stored struct {
 	followed bool // it was read with a former token
 }
 
-// read gets the session that cred opens, and makes cred the present one where it is in
-// the grace of a Renew. It is ErrGone if no live session answers to it, and errRecord or
+// read fills st with the session that cred opens, and makes cred the present one where
+// it is in the grace of a Renew. It is ErrGone if no live session answers to it, and errRecord or
 // ErrCorrupt if what stands there cannot be read.
-func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time) (stored, error) {
-	st, err := m.get(ctx, cred.id, now)
+func (m *Manager[T]) read(ctx context.Context, cred *credential, now time.Time, st *stored) error {
+	err := m.get(ctx, cred.id, now, st)
 	if errors.Is(err, ErrGone) {
 		m.rejected(ctx, &eventRejected, cred.id, reasonUnknown)
 	}
 	if err != nil {
-		return st, err
+		return err
 	}
 	followed, refused := st.open(m.opts.Name, cred, now)
 	if refused != "" {
 		m.rejected(ctx, &eventRejectedForLive, cred.id, refused)
-		return st, ErrGone
+		return ErrGone
 	}
 	st.followed = followed
-	return st, m.accept(ctx, cred.id, &st)
+	return m.accept(ctx, cred.id, st)
 }
 
-// get reads a session for whoever has to show yet, or has shown before, that it is his.
-func (m *Manager[T]) get(ctx context.Context, id string, now time.Time) (stored, error) {
+// get fills st with a session, for whoever has to show yet, or has shown before, that it
+// is his.
+func (m *Manager[T]) get(ctx context.Context, id string, now time.Time, st *stored) error {
 	rec, err := m.store.Get(ctx, id)
 	if errors.Is(err, tokensession.ErrNotFound) {
-		return stored{}, ErrGone
+		return ErrGone
 	}
 	if err != nil {
-		return stored{}, err
+		return err
 	}
-	h, payload, err := parseRecord(rec.Data)
-	if err != nil {
-		return stored{}, err
-	}
-	return stored{header: h, payload: payload, owner: rec.Owner, version: rec.Version, ttl: rec.TTL, readAt: now}, nil
+	st.header, st.payload, err = parseRecord(rec.Data)
+	st.owner, st.version, st.ttl, st.readAt = rec.Owner, rec.Version, rec.TTL, now
+	return err
 }
 
 // accept checks what get has read, and makes of the store's owner the application's.

@@ -45,11 +45,11 @@ type state[T any] struct {
 	storedOwner string
 	ttl         time.Duration // what was left at readAt
 	readAt      time.Time
+	renewal     *credential // of a Renew without grace that ended unknown
+	unsure      *write[T]   // a ResetToken that ended unknown
 	tried       bool        // a Create ended unknown
 	deleted     bool        // by a Destroy of this request
-	renewal     *credential // of a Renew without grace that ended unknown
 	followed    bool        // cred is the successor of what this request had, and no Renew has said so
-	unsure      *write[T]   // a ResetToken that ended unknown
 	unconfirmed bool        // cred follows a former token, and the store was not asked since
 
 	// The contexts of what most requests do at most once: a place for them here
@@ -143,8 +143,8 @@ type applyError struct{ error }
 func (s *state[T]) load(ctx context.Context, cred credential) error {
 	s.reading.start(ctx, s.readAt, s.m.opts.StoreTimeout)
 	defer s.reading.release()
-	st, err := s.m.read(&s.reading, &cred, s.readAt)
-	if err != nil {
+	var st stored
+	if err := s.m.read(&s.reading, &cred, s.readAt, &st); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -160,7 +160,7 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 // confirm looks whether the session whose token is to be sent has ended meanwhile.
 func (s *state[T]) confirm(ctx context.Context) error {
 	s.unconfirmed = false
-	_, err := s.readOwn(ctx, time.Now())
+	err := s.readOwn(ctx, time.Now(), new(stored))
 	if errors.Is(err, ErrGone) {
 		s.end(ErrGone)
 	}
@@ -300,9 +300,10 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 		}
 	}
 	renew := ch.renew && !(s.followed && ch.grace > 0) // else another request has done it
-	needed := renew || s.mustStore()
+	must, setsOwner := s.mustStore()
+	needed := renew || must
 	if !needed && s.m.flat && any(*data) == any(s.value) {
-		s.unchanged(data)
+		s.unchanged(data, setsOwner)
 		return nil, nil
 	}
 	payload, err := s.m.encode(data)
@@ -314,7 +315,7 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 			return nil, err
 		}
 		if !needed {
-			s.unchanged(data)
+			s.unchanged(data, setsOwner)
 			return nil, nil
 		}
 	}
@@ -347,8 +348,11 @@ func (s *state[T]) prepare(ctx context.Context, ch change[T]) (*write[T], error)
 // unchanged notes that the store has what this request would save: data, which apply
 // may have made by undoing what was not saved yet, and the owner, whom another request
 // may have set too. From then on an owner that others set is a barrier again.
-func (s *state[T]) unchanged(data *T) {
+func (s *state[T]) unchanged(data *T, setsOwner bool) {
 	s.session.Data = *data
+	if !setsOwner {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owner == s.storedOwner { // else it was set again meanwhile
@@ -396,11 +400,12 @@ func (s *state[T]) differs(payload []byte) (bool, error) {
 	return !equalValues(value, base), nil
 }
 
-// mustStore reports whether there is something to store whatever Data is.
-func (s *state[T]) mustStore() bool {
+// mustStore reports whether there is something to store whatever Data is, and whether
+// this request has set the owner.
+func (s *state[T]) mustStore() (must, setsOwner bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.begun && !s.stored || s.owner != s.storedOwner
+	return s.begun && !s.stored || s.owner != s.storedOwner, s.ownerSet
 }
 
 // fill makes the record.
@@ -467,7 +472,8 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	s.mu.Lock()
 	setsOwner := s.ownerSet
 	s.mu.Unlock()
-	theirs, err := s.readOwn(ctx, time.Now())
+	var theirs stored
+	err := s.readOwn(ctx, time.Now(), &theirs)
 	if errors.Is(err, ErrGone) && errors.Is(cause, tokensession.ErrExists) {
 		return cause // another's record, or none any more
 	}
@@ -506,27 +512,27 @@ func (s *state[T]) rebase(ctx context.Context, cause error) error {
 	return nil
 }
 
-// readOwn reads the session as it is now. Where others have renewed its token with a
+// readOwn fills st with the session as it is now. Where others have renewed its token with a
 // grace, this request follows them; if it has come too late for that, it goes on without
 // a token, because it has shown one in time. It is ErrGone if every former token was ended
 // at once, unless that was a Renew of this request whose answer was lost.
-func (s *state[T]) readOwn(ctx context.Context, now time.Time) (stored, error) {
+func (s *state[T]) readOwn(ctx context.Context, now time.Time, st *stored) error {
 	if !s.stored {
 		cred := s.cred
-		st, err := s.m.read(ctx, &cred, now)
+		err := s.m.read(ctx, &cred, now, st)
 		if err == nil {
 			s.setCredential(cred)
 		}
-		return st, err
+		return err
 	}
-	st, err := s.m.get(ctx, s.id(), now)
+	err := s.m.get(ctx, s.id(), now, st)
 	if err == nil {
-		err = s.recognize(&st, now)
+		err = s.recognize(st, now)
 	}
 	if err == nil {
-		err = s.m.accept(ctx, s.id(), &st)
+		err = s.m.accept(ctx, s.id(), st)
 	}
-	return st, err
+	return err
 }
 
 // recognize reports ErrGone if another request has ended all former tokens at once.
@@ -661,7 +667,8 @@ func (s *state[T]) reload(ctx context.Context) error {
 	now := time.Now()
 	d.start(ctx, now, s.m.opts.StoreTimeout)
 	defer d.release()
-	theirs, err := s.readOwn(&d, now)
+	var theirs stored
+	err := s.readOwn(&d, now, &theirs)
 	if errors.Is(err, ErrGone) {
 		s.end(ErrGone)
 	}

@@ -128,11 +128,17 @@ func isServerToken(token string) bool {
 
 func isBase64URL(s string) bool {
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
+		if !base64urlBytes[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// base64urlBytes has no branch for the random characters of a token to mispredict.
+var base64urlBytes = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		is[c] = true
+	}
+	return is
+}()

@@ -190,8 +190,10 @@ type cookie struct {
 // Of the name only ASCII space is trimmed: with other space before it, browsers do not
 // hold it to the promise of its prefix, and another host could have set it.
 func (t *cookie) token(r *http.Request) (string, Transport) {
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
+	for _, rest := range r.Header["Cookie"] {
+		for rest != "" {
+			var pair string
+			pair, rest, _ = strings.Cut(rest, ";")
 			name, value, _ := strings.Cut(pair, "=")
 			if textproto.TrimString(name) == t.attributes.Name {
 				return unquoted(textproto.TrimString(value)), t
