@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
@@ -206,22 +207,30 @@ func TestHijackedConnection(t *testing.T) {
 
 func TestUpgradeCarriesTheToken(t *testing.T) {
 	a := newApp(t, nil)
-	server := start(t, "HTTP/1.1", a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.Get(r.Context()).Data.Views = 1
+	upgraded(t, a, start(t, "HTTP/1.1", a.Handler(count(a, echo(t)))))
+}
+
+// echo changes the protocol to one in which it sends back four bytes.
+func echo(t *testing.T) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "echo")
 		w.WriteHeader(http.StatusSwitchingProtocols)
-		c, rw, err := w.(http.Hijacker).Hijack()
+		c, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer c.Close()
 		io.CopyN(c, rw, 4)
-	})))
-	resp := a.send(t, server, "GET", "/", "", "Connection", "Upgrade", "Upgrade", "echo")
+	})
+}
+
+// upgraded sees a new session saved, and its token sent, with the change of protocol.
+func upgraded(t *testing.T, a *app, server *httptest.Server) {
+	resp := a.send(t, server, "GET", "/upgrade", "", "Connection", "Upgrade", "Upgrade", "echo")
 	if data, _, ok := a.stored(t, resp.Header.Get("X-Auth-Token")); !ok || data.Views != 1 || resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Errorf("%d %v %+v", resp.StatusCode, ok, data)
+		t.Fatalf("%d %v %+v", resp.StatusCode, ok, data)
 	}
 	fmt.Fprint(resp.Body.(io.Writer), "ping")
 	if got := readAll(t, resp.Body); got != "ping" {
