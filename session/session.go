@@ -35,8 +35,8 @@ type Session[T any] struct {
 	handle[T]
 }
 
-// handle makes fmt, slog and encoding/json print the ID of a session, or of a copy of one, without
-// touching Data, which Update may be changing in another goroutine.
+// handle makes fmt, slog and encoding/json print the ID of a session, or of a copy of one,
+// without touching Data, which Update may be changing in another goroutine.
 type handle[T any] struct{ s *state[T] }
 
 // Format writes the ID, whatever the verb.
