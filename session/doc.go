@@ -68,12 +68,9 @@
 //
 // One application can have several managers on one store, for staff and for customers, say:
 // give each its Name, and a header or cookie of its own, and put the one's Handler around the
-// other's. The sessions, tokens and owners of the one mean nothing to the other.
-//
-// Where the outer one's save fails, the response that it replaces loses the cookies of the
-// handler, and with them one that the inner one had just set, though that token is in force:
-// a client whose inner session was renewed with a grace of 0 then has to log in again. A
-// token in a header is not lost.
+// other's. The sessions, tokens and owners of the one mean nothing to the other. Where the
+// save of the outer one fails, the response that it sends instead still carries the token
+// that the inner one has given out.
 //
 // # Several goroutines
 //
@@ -122,9 +119,10 @@
 // # What is logged
 //
 // Options.Logger, if it is set, gets an event for whatever an audit asks about the life of
-// sessions. Each has the attribute "event". With the context of the request, a handler can add who made it.
-// Messages, levels and attributes stay the same from version to version. What is not known
-// to have happened, because the answer of the store was lost, is not logged.
+// sessions. Each has the attribute "event". With the context of the request, a handler can
+// add who made it. Messages, levels and attributes stay the same from version to version.
+// What is not known to have happened, because the answer of the store was lost, is not
+// logged.
 //
 //	event      message                  level        other attributes
 //	started    session: started         INFO         session

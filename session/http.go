@@ -21,7 +21,7 @@ type visit[T any] struct {
 	m        *Manager[T]
 	r        *http.Request
 	via      Transport // how the answer goes back
-	cookies  []string  // the Set-Cookie headers that were there before the handler
+	cookies  []string  // the Set-Cookie headers that stay when the response is replaced
 	err      error     // why the response was replaced
 	sent     atomic.Bool
 	carried  bool // the request had a token
@@ -202,6 +202,7 @@ func (v *visit[T]) settle(h http.Header) error {
 // holds mu.
 func (v *visit[T]) tell(h http.Header) {
 	s := &v.state
+	others := len(h["Set-Cookie"])
 	switch {
 	case s.sendToken && s.cred.token != "":
 		v.via.answer(h, s.cred.token, s.m.timeLeft(s.created, time.Now()))
@@ -211,7 +212,21 @@ func (v *visit[T]) tell(h http.Header) {
 		return
 	}
 	forbidStoring(h)
+	v.keptOutside(h["Set-Cookie"][others:])
 }
+
+// keptOutside lets cookies stay where a manager outside of this one replaces the response:
+// what they say is in force.
+func (v *visit[T]) keptOutside(cookies []string) {
+	for w := v.ResponseWriter; w != nil; w = unwrapped(w) {
+		if outer, ok := w.(interface{ keep(cookies []string) }); ok {
+			outer.keep(cookies)
+		}
+	}
+}
+
+// keep adds to the cookies that stay when the response is replaced.
+func (v *visit[T]) keep(cookies []string) { v.cookies = append(v.cookies, cookies...) }
 
 // autosave stores what changed. An error is one that the client has to know of. The
 // caller holds op.
@@ -293,8 +308,8 @@ func (v *visit[T]) fail(err error) {
 	v.answered = true
 }
 
-// takeBack removes the headers that belong to a response which does not go out, and
-// restores the cookies of who is outside.
+// takeBack removes the headers that belong to a response which does not go out, but for
+// the cookies that stay.
 func (v *visit[T]) takeBack(h http.Header) {
 	for name := range h {
 		if describesContent(name) {

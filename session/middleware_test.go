@@ -282,3 +282,51 @@ func TestOtherPanicsAreHandedOn(t *testing.T) {
 		}
 	}
 }
+
+// What the inner one of two managers has told its client is in force, whatever becomes of
+// the outer one's session.
+func TestCookieOfAnInnerManagerStays(t *testing.T) {
+	renewed := func(cookies []*http.Cookie) bool {
+		return len(cookies) == 1 && cookies[0].Name == "customers" && cookies[0].MaxAge > 0
+	}
+	ended := func(cookies []*http.Cookie) bool {
+		return len(cookies) == 1 && cookies[0].Name == "customers" && cookies[0].MaxAge < 0
+	}
+	for name, c := range map[string]struct {
+		do   step
+		want func([]*http.Cookie) bool
+	}{
+		"renewed":   {renewing(t, 0), renewed},
+		"reset":     {func(ctx context.Context, s *sess) { s.Reset(ctx) }, renewed},
+		"destroyed": {func(ctx context.Context, s *sess) { s.Destroy(ctx) }, ended},
+		"unchanged": {func(context.Context, *sess) {}, func(cookies []*http.Cookie) bool { return len(cookies) == 0 }},
+	} {
+		for where, between := range map[string]func(http.Handler) http.Handler{"at once": same, "through a middleware": unwrap} {
+			staff := newApp(t, &session.Options[account]{Name: "staff"})
+			customers := newApp(t, &session.Options[account]{Name: "customers",
+				Transport: session.Cookie(session.CookieOptions{Name: "customers"})})
+			s := customers.Start()
+			if err := s.Save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			staff.store.set(map[string]error{"Create": errDown}, nil)
+			r := httptest.NewRequest("GET", "/", nil)
+			customers.SetToken(r, s.Token())
+			w := httptest.NewRecorder()
+			staff.Handler(between(customers.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.SetCookie(w, &http.Cookie{Name: "handler", Value: "1"})
+				c.do(r.Context(), customers.Get(r.Context()))
+				staff.Get(r.Context()).Data.Views = 1
+			})))).ServeHTTP(w, r)
+			cookies := w.Result().Cookies()
+			if w.Code != http.StatusServiceUnavailable || !c.want(cookies) {
+				t.Errorf("%s, %s: status %d, %d cookies", name, where, w.Code, len(cookies))
+			}
+			if name == "renewed" && len(cookies) == 1 {
+				if _, _, ok := customers.stored(t, cookies[0].Value); !ok {
+					t.Errorf("%s: the cookie opens nothing", where)
+				}
+			}
+		}
+	}
+}

@@ -11,8 +11,13 @@ import (
 // that [http.ResponseController] reaches what is under it.
 type writer struct {
 	http.ResponseWriter
-	commit interface{ save() error }
+	commit interface {
+		save() error
+		keep(cookies []string)
+	}
 }
+
+func (w *writer) keep(cookies []string) { w.commit.keep(cookies) }
 
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
