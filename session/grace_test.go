@@ -597,16 +597,24 @@ func TestNoTokenOfASessionThatIsGone(t *testing.T) {
 
 func TestRequestWithAFormerTokenIsGivenTheNewest(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Minute} {
-		a := newApp(t, nil)
-		old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
-		next := a.given(old, renewing(t, time.Minute))
-		var newest string
-		w := a.request(old, func(ctx context.Context, s *sess) { newest = a.given(next, renewing(t, grace)) })
-		if grace == 0 {
-			newest = "" // the former tokens are dead, and their bearers are not told
-		}
-		if got := w.Header().Get("X-Auth-Token"); got != newest {
-			t.Errorf("grace %v: not the newest token", grace)
+		for name, age := range map[string]time.Duration{"looking": 0, "touching": time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				a := newApp(t, &session.Options[account]{IdleTimeout: 4 * time.Minute})
+				old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+				next := a.given(old, renewing(t, 2*time.Minute))
+				time.Sleep(age)
+				var newest string
+				w := a.request(old, func(ctx context.Context, s *sess) { newest = a.given(next, renewing(t, grace)) })
+				if grace == 0 {
+					newest = "" // the former tokens are dead, and their bearers are not told
+				}
+				if got := w.Header().Get("X-Auth-Token"); got != newest {
+					t.Errorf("%s, grace %v: not the newest token", name, grace)
+				}
+				if touched := a.store.count("Touch") > 0; touched != (age > 0 && grace > 0) {
+					t.Errorf("%s: touched %v", name, touched)
+				}
+			})
 		}
 	}
 }

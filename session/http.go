@@ -244,10 +244,8 @@ func (v *visit[T]) autosave() error {
 	case err != nil:
 	case w != nil:
 		err = s.detached(v.r.Context(), func(ctx context.Context) error { return s.land(ctx, change[T]{}, w) })
-	case !v.touched && s.touchDue():
-		v.touch()
-	case s.unconfirmed && !v.sent.Load():
-		v.confirm()
+	default:
+		v.liveOn()
 	}
 	if err == nil {
 		return nil
@@ -263,6 +261,17 @@ func (v *visit[T]) autosave() error {
 		return nil
 	}
 	return err
+}
+
+// liveOn does what a session needs of which nothing is to be stored.
+func (v *visit[T]) liveOn() {
+	s := &v.state
+	if s.unconfirmed && !v.sent.Load() {
+		v.confirm()
+	}
+	if s.over == nil && !v.touched && s.touchDue() {
+		v.touch()
+	}
 }
 
 // touch renews the idle timeout. It loses nothing if it fails: the next request tries
