@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -160,41 +159,24 @@ type script struct{ source, sha string }
 
 func newScript(source string) script { return script{source, redis.NewScript(source).Hash()} }
 
-// run runs the script once and returns its reply. The server knows it by its hash, until
-// it restarts or forgets all scripts.
+// run runs the script once and returns its reply.
 func (s *Store) run(ctx context.Context, sc script, keys []string, args ...any) (any, error) {
-	return sc.tried(keys, args, func(args []any) (any, error) { return s.do(ctx, args...) })
+	return s.runAfter(ctx, nil, sc, keys, args...)
 }
 
-// tried returns the reply that try gets, by the script's hash or, where the server
-// does not know it, by its source.
-func (sc script) tried(keys []string, args []any, try func(args []any) (any, error)) (any, error) {
+// runAfter is run with a command ahead, if any, in one round trip. The server knows the
+// script by its hash, until it restarts or forgets all scripts.
+func (s *Store) runAfter(ctx context.Context, ahead []any, sc script, keys []string, args ...any) (any, error) {
 	all := make([]any, 0, 3+len(keys)+len(args))
 	all = append(all, "evalsha", sc.sha, len(keys))
 	for _, key := range keys {
 		all = append(all, key)
 	}
 	all = append(all, args...)
-	reply, err := try(all)
+	reply, err := s.doAfter(ctx, ahead, all)
 	if !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return reply, err
 	}
 	all[0], all[1] = "eval", sc.source
-	return try(all)
-}
-
-// stage is the size from which on an Update sends its value in a command of its own.
-// What a script is given, Lua copies, hashes and collects: at 4 KiB that takes about as
-// long as one more command, at 16 KiB a third of the whole call.
-const stage = 3 << 10
-
-// stageTime is when Redis forgets a staged value that no script has fetched, because the
-// connection broke in between or the script failed.
-const stageTime = 10 * time.Second
-
-// runStaged is run for a script whose value stands under the last key, where it is put
-// just before, in the same round trip.
-func (s *Store) runStaged(ctx context.Context, value []byte, sc script, keys []string, args ...any) (any, error) {
-	set := []any{"set", keys[len(keys)-1], value, "px", milliseconds(stageTime)}
-	return sc.tried(keys, args, func(args []any) (any, error) { return s.doAfter(ctx, set, args) })
+	return s.doAfter(ctx, ahead, all)
 }

@@ -22,26 +22,26 @@ func (c once) Clone() redis.Cmder { return once{c.Cmd.Clone().(*redis.Cmd)} }
 
 // do sends a command once and returns the reply, which may be nil.
 func (s *Store) do(ctx context.Context, args ...any) (any, error) {
-	return s.send(ctx, args, func(cmd redis.Cmder) { _ = s.client.Process(ctx, cmd) })
+	return s.doAfter(ctx, nil, args)
 }
 
-// doAfter sends two commands once, in one round trip, and returns the second's reply, which
-// may be nil.
-func (s *Store) doAfter(ctx context.Context, first, args []any) (any, error) {
-	return s.send(ctx, args, func(cmd redis.Cmder) {
-		pipe := s.client.Pipeline()
-		_ = pipe.Process(ctx, once{redis.NewCmd(ctx, first...)})
-		_ = pipe.Process(ctx, cmd)
-		_, _ = pipe.Exec(ctx)
-	})
-}
-
-// send returns the reply to a command that process sends.
-func (s *Store) send(ctx context.Context, args []any, process func(redis.Cmder)) (any, error) {
+// doAfter is do with another command ahead, if any, in one round trip. What the other is
+// answered does not matter.
+func (s *Store) doAfter(ctx context.Context, ahead, args []any) (any, error) {
 	for try := 0; ; try++ {
 		cmd := once{redis.NewCmd(ctx, args...)}
-		if err := s.wait(ctx, func() { process(cmd) }); err != nil {
-			return nil, err
+		left := s.wait(ctx, func() {
+			if ahead == nil {
+				_ = s.client.Process(ctx, cmd)
+				return
+			}
+			pipe := s.client.Pipeline()
+			_ = pipe.Process(ctx, once{redis.NewCmd(ctx, ahead...)})
+			_ = pipe.Process(ctx, cmd)
+			_, _ = pipe.Exec(ctx)
+		})
+		if left != nil {
+			return nil, left
 		}
 		err := cmd.Err()
 		if refused(err) && pause(ctx, try) {
