@@ -133,9 +133,11 @@ func boltSuite() storetest.Suite {
 		}
 	}
 	return storetest.Suite{
-		New:       func(tb testing.TB) tokensession.Store { return reopen(tb)() },
-		Reopen:    reopen,
-		InProcess: true,
+		New:          func(tb testing.TB) tokensession.Store { return reopen(tb)() },
+		Capabilities: storetest.AllCapabilities,
+		Reopen:       reopen,
+		InProcess:    true,
+		TooLarge:     64<<20 + 1,
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
-	"github.com/tokensession/tokensession/bolt"
 	"github.com/tokensession/tokensession/integration/backend"
 	"github.com/tokensession/tokensession/seal"
 	"github.com/tokensession/tokensession/storetest"
@@ -58,23 +57,7 @@ func sealedSuite(s storetest.Suite) storetest.Suite {
 
 func TestSealedBolt(t *testing.T) {
 	backend.SkipExcluded(t, "bolt")
-	file := func(tb testing.TB) func() tokensession.Store {
-		url := "bolt:" + filepath.Join(tb.TempDir(), "sessions.db")
-		return func() tokensession.Store {
-			store, err := bolt.Open(tb.Context(), url, nil)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			return store
-		}
-	}
-	sealedSuite(storetest.Suite{
-		New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
-		Capabilities: storetest.AllCapabilities,
-		Reopen:       file,
-		InProcess:    true,
-		TooLarge:     64<<20 + 1,
-	}).Run(t)
+	sealedSuite(boltSuite()).Run(t)
 }
 
 func TestSealedRedis(t *testing.T) { sealedSuite(redisSuite(backend.Redis(t).URL)).Run(t) }
