@@ -187,6 +187,45 @@ func TestRedisRestarts(t *testing.T) {
 	})
 }
 
+// A server that refuses new connections, here for their password, says nothing about records.
+func TestRedisPasswordChanges(t *testing.T) {
+	server := backend.KindRedis.Start(t)
+	admin := bareRedis(t, server.Addr).Conn() // stays signed in
+	defer admin.Close()
+	setPassword := func(password string) {
+		t.Helper()
+		if err := admin.ConfigSet(t.Context(), "requirepass", password).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setPassword("first")
+	url := "redis://:first@" + server.Addr
+	opened := openRedis(t, url, newRedisPrefix())
+	options, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(options)
+	defer client.Close()
+	for name, s := range map[string]*redis.Store{"opened": opened, "borrowed": borrowRedis(t, client, newRedisPrefix())} {
+		rec := tokensession.Record{Data: largeRedis, Owner: "owner", TTL: time.Hour}
+		rec.Version = createRedis(t, s, "id", "owner", time.Hour)
+		setPassword("second")
+		if err := admin.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+			t.Fatal(err)
+		}
+		for method, call := range redisCalls(s, "id", rec) {
+			err := call(t.Context())
+			wantUnknownRedis(t, name+" "+method, err)
+			if err != nil && (errors.Is(err, tokensession.ErrCorrupt) || strings.Contains(err.Error(), "first")) {
+				t.Errorf("%s %s: %v", name, method, err)
+			}
+		}
+		setPassword("first")
+		wantRedis(t, s, "id", []byte("data of id"), [2]string{"", "owner"}, time.Hour)
+	}
+}
+
 // largeRedis is Data that an Update sends ahead of its script.
 var largeRedis = bytes.Repeat([]byte("large "), 1000)
 

@@ -73,7 +73,7 @@ const absent time.Duration = -2
 
 // exec sends what is in pipe. Unless it returns an error, each command has its own.
 func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
-	return s.wait(ctx, func() { _, _ = pipe.Exec(ctx) })
+	return s.wait(ctx, func() { exec(ctx, pipe) })
 }
 
 // Len counts the live records. It looks at all keys of the database.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,7 +39,7 @@ func (s *Store) doAfter(ctx context.Context, ahead, args []any) (any, error) {
 			pipe := s.client.Pipeline()
 			_ = pipe.Process(ctx, once{redis.NewCmd(ctx, ahead...)})
 			_ = pipe.Process(ctx, cmd)
-			_, _ = pipe.Exec(ctx)
+			exec(ctx, pipe)
 		})
 		if left != nil {
 			return nil, left
@@ -51,6 +52,19 @@ func (s *Store) doAfter(ctx context.Context, ahead, args []any) (any, error) {
 			return nil, nil
 		}
 		return cmd.Val(), err
+	}
+}
+
+// exec sends what is in pipe. Each command then has its reply or an error. go-redis gives
+// none to those that it did not send because the server refused the connection in words,
+// for its password say, so that they would seem to have empty replies.
+func exec(ctx context.Context, pipe redis.Pipeliner) {
+	cmds, err := pipe.Exec(ctx)
+	if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+		return
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
 	}
 }
 
