@@ -427,6 +427,19 @@ func TestRedisACL(t *testing.T) {
 	}
 }
 
+// Clear says that the server does not let it remove records.
+func TestRedisClearForbidden(t *testing.T) {
+	server := backend.KindRedis.Start(t)
+	if err := bareRedis(t, server.Addr).Do(t.Context(), "acl", "setuser", "keeper", "on", "nopass", "~*", "+@all", "-unlink").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := openRedis(t, "redis://keeper:any@"+server.Addr, "app:")
+	createRedis(t, s, "id", "", time.Hour)
+	if err := s.Clear(t.Context()); !goredis.HasErrorPrefix(err, "NOPERM") {
+		t.Errorf("Clear: %v", err)
+	}
+}
+
 // Bad input is a clear error from Open, in time, without the password.
 func TestRedisOpenErrors(t *testing.T) {
 	server := backend.KindRedis.Start(t)

@@ -222,11 +222,17 @@ func (s *Store) clearRecords(ctx context.Context) error {
 			return err
 		}
 		pipe := s.client.Pipeline()
-		for _, id := range ids {
-			pipe.Unlink(ctx, s.keys.ofRecord(id)) // each may be in another slot
+		removals := make([]*redis.IntCmd, len(ids))
+		for i, id := range ids {
+			removals[i] = pipe.Unlink(ctx, s.keys.ofRecord(id)) // each may be in another slot
 		}
 		if err := s.exec(ctx, pipe); err != nil {
 			return err
+		}
+		for _, cmd := range removals {
+			if err := cmd.Err(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
