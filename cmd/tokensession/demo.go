@@ -23,6 +23,10 @@ import (
 // told to end.
 const shutdownTimeout = 3 * time.Second
 
+// openTimeout is how long a store may take to open. Servers that accept a connection and
+// say nothing would hold the demo for ever.
+const openTimeout = 5 * time.Second
+
 func demoCommand() *cobra.Command {
 	var addr, storeURL string
 	cmd := &cobra.Command{
@@ -48,7 +52,12 @@ signed in.`,
 }
 
 func demo(ctx context.Context, stdout io.Writer, addr, storeURL string) (err error) {
-	store, place, err := openStore(ctx, storeURL)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	store, place, err := openStore(opening, storeURL)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the store did not open within %v: %w", openTimeout, err)
+	}
 	if err != nil {
 		return err
 	}

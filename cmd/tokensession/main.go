@@ -55,10 +55,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // oneLine is the text of an error that may be several joined, or one of package
-// tokensession, which names itself.
+// tokensession, which names itself, or a list of pgx, which is indented.
 func oneLine(err error) string {
 	text := strings.TrimPrefix(err.Error(), "tokensession: ")
-	return strings.ReplaceAll(text, "\n", "; ")
+	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(text)
 }
 
 func rootCommand() *cobra.Command {

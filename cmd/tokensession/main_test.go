@@ -144,6 +144,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"unknown scheme", []string{"demo", "--store", "floppy:a"}, 1, "registered: bolt, memcache, memory, postgres"},
 		{"no scheme", []string{"demo", "--store", "sessions.db"}, 1, "bolt:sessions.db"},
 		{"password", []string{"demo", "--store", "redis://me:hunter2@127.0.0.1:1/0"}, 1, "redis: the server cannot be used"},
+		{"no server", []string{"demo", "--store", "postgres://me:hunter2@127.0.0.1:1/x"}, 1, "`user=me database=x`: 127.0.0.1:1 "},
 		{"missing directory", []string{"demo", "--store", "bolt:missing/x.db"}, 1, "missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,11 +152,29 @@ func TestErrorsAreOneLine(t *testing.T) {
 			if status != c.status || stdout != "" {
 				t.Errorf("status %d, stdout %q; want status %d and no output", status, stdout, c.status)
 			}
-			if !strings.HasPrefix(stderr, "tokensession: ") || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
+			if !strings.HasPrefix(stderr, "tokensession: ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "\t") || !strings.Contains(stderr, c.want) {
 				t.Errorf("stderr %q; want one line with %q", stderr, c.want)
 			}
 			if strings.Contains(stderr, "hunter2") {
 				t.Errorf("stderr %q shows the password", stderr)
+			}
+		})
+	}
+}
+
+// A server that accepts connections and says nothing does not hold the demo.
+func TestSilentServer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() }) // after the parallel subtests
+	for _, scheme := range []string{"redis", "rediss", "postgres", "memcache"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			status, _, stderr := call(t, t.TempDir(), "demo", "--store", scheme+"://"+silent.Addr().String())
+			if status != 1 || !strings.HasPrefix(stderr, "tokensession: ") || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("status %d, stderr %q; want status 1 and one line", status, stderr)
 			}
 		})
 	}
