@@ -207,16 +207,26 @@ func TestSignedOutElsewhere(t *testing.T) {
 func TestStoreOutage(t *testing.T) {
 	store := memory.New(nil)
 	handler := newSite(store, "http://127.0.0.1/", "memory").handler()
+	request := func(method, path, token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader("name=ada"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Auth-Token", token)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	token := request("POST", "/api/session", "").Header().Get("X-Auth-Token")
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/sign-in", "/api/session"} {
-		r := httptest.NewRequest("POST", path, strings.NewReader("name=ada"))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if w.Code != http.StatusServiceUnavailable {
-			t.Errorf("POST %s: %d %s; want 503", path, w.Code, w.Body)
+	for _, c := range []struct{ method, path, token, want string }{
+		{"POST", "/sign-in", "", "The store did not answer."},
+		{"POST", "/api/session", "", `"error": "the store did not answer"`},
+		{"GET", "/api/session", token, `"error": "the store did not answer"`},
+	} {
+		w := request(c.method, c.path, c.token)
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %s: %d %s; want 503 and %s", c.method, c.path, w.Code, w.Body, c.want)
 		}
 	}
 }

@@ -39,14 +39,14 @@ type site struct {
 }
 
 func newSite(store tokensession.Store, url, place string) *site {
-	manager := func(t session.Transport) *session.Manager[visit] {
-		return session.New(store, &session.Options[visit]{Name: "demo", Transport: t})
+	manager := func(t session.Transport, onError func(http.ResponseWriter, *http.Request, error)) *session.Manager[visit] {
+		return session.New(store, &session.Options[visit]{Name: "demo", Transport: t, OnError: onError})
 	}
 	return &site{
 		store: store,
 		// Insecure, because the demo has no TLS.
-		pages: manager(session.Cookie(session.CookieOptions{Name: "tokensession-demo", Insecure: true})),
-		api:   manager(session.Header("X-Auth-Token")),
+		pages: manager(session.Cookie(session.CookieOptions{Name: "tokensession-demo", Insecure: true}), tellBrowser),
+		api:   manager(session.Header("X-Auth-Token"), tellProgram),
 		url:   url,
 		place: place,
 	}
@@ -229,9 +229,14 @@ func forBrowser(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 		}
 		if err != nil {
 			slog.Error("demo", "path", r.URL.Path, "err", err)
-			http.Error(w, "The store did not answer.", http.StatusServiceUnavailable)
+			tellBrowser(w, r, err)
 		}
 	})
+}
+
+// tellBrowser answers a request for which the store did not answer.
+func tellBrowser(w http.ResponseWriter, _ *http.Request, _ error) {
+	http.Error(w, "The store did not answer.", http.StatusServiceUnavailable)
 }
 
 // forProgram answers errors with JSON.
@@ -243,9 +248,14 @@ func forProgram(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 		}
 		if err != nil {
 			slog.Error("demo", "path", r.URL.Path, "err", err)
-			_ = writeJSON(w, http.StatusServiceUnavailable, problem{"the store did not answer"})
+			tellProgram(w, r, err)
 		}
 	})
+}
+
+// tellProgram is tellBrowser in JSON.
+func tellProgram(w http.ResponseWriter, _ *http.Request, _ error) {
+	_ = writeJSON(w, http.StatusServiceUnavailable, problem{"the store did not answer"})
 }
 
 // problem is a JSON answer that says what is wrong.
