@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"path"
@@ -369,15 +370,27 @@ var brokenStores = []broken{
 
 	{"ByOwner of nothing is an error", func(s *reference) tokensession.Store { return walking{s, complaining} }, "11 17 Clearer OwnerIndex", ""},
 
-	{"ByOwner shows one page", func(s *reference) tokensession.Store { return walking{s, paged} }, "OwnerIndex", ""},
+	{"ByOwner shows one page", func(s *reference) tokensession.Store { return walking{s, paged} }, "18 OwnerIndex", ""},
 
 	{"ByOwner can be walked once", func(s *reference) tokensession.Store { return walking{s, once} }, "OwnerIndex", ""},
 
-	{"ByOwner holds a lock", func(s *reference) tokensession.Store { return walking{s, locked} }, "OwnerIndex", ""},
+	{"there is ByOwner alone, and it goes on after its context's error", func(s *reference) tokensession.Store {
+		return ofOwners{s, walking{s, undeterred(context.Canceled)}, s}
+	}, "13 Capabilities", ""},
+
+	{"there is ByOwner alone, and it goes on after ErrClosed", func(s *reference) tokensession.Store {
+		return ofOwners{s, walking{s, undeterred(tokensession.ErrClosed)}, s}
+	}, "18 Capabilities", ""},
+
+	{"there is ByOwner alone, and Close cuts it short", func(s *reference) tokensession.Store {
+		return ofOwners{s, walking{s, curtailed}, s}
+	}, "18 Capabilities", ""},
+
+	{"ByOwner holds a lock", func(s *reference) tokensession.Store { return walking{s, locked} }, "18 OwnerIndex", ""},
 
 	{"ByOwner misses what changes meanwhile", func(s *reference) tokensession.Store { return walking{s, shifted} }, "OwnerIndex", ""},
 
-	{"ByOwner shows what is another's by then", func(s *reference) tokensession.Store { return walking{s, rereading} }, "OwnerIndex", ""},
+	{"ByOwner shows what is another's by then", func(s *reference) tokensession.Store { return walking{s, rereading} }, "18 OwnerIndex", ""},
 
 	{"a wrapper hides what it wraps", func(s *reference) tokensession.Store { return bare{s} }, "Capabilities", ""},
 
@@ -1085,6 +1098,13 @@ func (s listing) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
 	return s.walk(s.reference, ctx, s.reference.All(ctx))
 }
 
+// ofOwners has no capabilities but these.
+type ofOwners struct {
+	tokensession.Store
+	tokensession.OwnerIndex
+	io.Closer
+}
+
 // walking is ByOwner with a walk of its own.
 type walking struct {
 	*reference
@@ -1128,6 +1148,30 @@ func once(_ *reference, _ context.Context, seq entries) entries {
 			return
 		}
 		seq(yield)
+	}
+}
+
+// undeterred shows an error that has to end it twice.
+func undeterred(by error) walk {
+	return func(_ *reference, _ context.Context, seq entries) entries {
+		return func(yield func(tokensession.Entry, error) bool) {
+			for e, err := range seq {
+				if !yield(e, err) || errors.Is(err, by) && !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// curtailed ends without an error when the store is closed.
+func curtailed(s *reference, _ context.Context, seq entries) entries {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for e, err := range seq {
+			if !yield(e, err) || s.closed.Load() {
+				return
+			}
+		}
 	}
 }
 

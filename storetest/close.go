@@ -70,14 +70,17 @@ func closeRefuses(p *probe) {
 // One from before may end in either way, but it must end.
 func closeIterators(p *probe) {
 	capability[io.Closer](p)
-	lister := capability[tokensession.Lister](p)
+	walkers := p.walkers()
 	p.fill(3)
-	before := lister.All(p.Context())
+	var before []entries
+	for _, w := range walkers {
+		before = append(before, w.seq(p))
+	}
 	p.closed()
-	p.returns("an iterator from before Close", func() { firstError(before) })
-	p.wantEnd("All", lister.All(p.Context()), tokensession.ErrClosed)
-	index := capability[tokensession.OwnerIndex](p)
-	p.wantEnd("ByOwner", index.ByOwner(p.Context(), "owner"), tokensession.ErrClosed)
+	for i, w := range walkers {
+		p.returns("an iterator from before Close", func() { firstError(before[i]) })
+		p.wantEnd(w.name, w.seq(p), tokensession.ErrClosed)
+	}
 }
 
 // closeOrder makes calls that are wrong in two or three ways.
@@ -148,24 +151,25 @@ func closeInFlight(p *probe) {
 // the iteration ends, and it does not take the closing for the end of the records.
 func closeInside(p *probe) {
 	capability[io.Closer](p)
-	lister := capability[tokensession.Lister](p)
-	for range 300 {
-		p.mustCreate(newID(), record("data", "owner", time.Hour))
-	}
-	seen, failed := 0, false
-	p.returns("an iteration in which the store is closed", func() {
-		for entry, err := range lister.All(p.Context()) {
-			if seen == 0 {
-				p.closed()
+	const records = 300
+	for _, w := range p.walkers() {
+		q := p.on(p.open(func() tokensession.Store { return p.suite.New(p.recorder) }))
+		q.fill(records)
+		seen, failed := 0, false
+		q.returns("an iteration in which the store is closed", func() {
+			for entry, err := range w.seq(q) {
+				if seen == 0 {
+					q.closed()
+				}
+				if err == nil {
+					seen++
+				}
+				failed = failed || err != nil && entry.ID == ""
 			}
-			if err == nil {
-				seen++
-			}
-			failed = failed || err != nil && entry.ID == ""
+		})
+		if !failed && seen < records {
+			q.fatalf("%s ended without an error after %d of %d records: the store was closed meanwhile", w.name, seen, records)
 		}
-	})
-	if !failed && seen < 300 {
-		p.fatalf("All ended without an error after %d of 300 records: the store was closed meanwhile", seen)
 	}
 }
 

@@ -38,14 +38,12 @@ func contextsDone(p *probe) {
 
 // contextsIterators walks with a context that is done.
 func contextsIterators(p *probe) {
-	lister := capability[tokensession.Lister](p)
+	walkers := p.walkers()
 	p.fill(3)
-	for cause, ctx := range done(p) {
-		p.wantEnd("All", lister.All(ctx), cause)
-	}
-	index := capability[tokensession.OwnerIndex](p)
-	for cause, ctx := range done(p) {
-		p.wantEnd("ByOwner", index.ByOwner(ctx, "owner"), cause)
+	for _, w := range walkers {
+		for cause, ctx := range done(p) {
+			p.wantEnd(w.name, w.seq(p.under(ctx, "context done")), cause)
+		}
 	}
 }
 

@@ -93,6 +93,20 @@ var (
 	}}
 )
 
+// walkers returns those that the store has, and skips the check where it has none.
+func (p *probe) walkers() (list []walker) {
+	if has[tokensession.Lister](p.store) {
+		list = append(list, all)
+	}
+	if has[tokensession.OwnerIndex](p.store) {
+		list = append(list, byOwner)
+	}
+	if len(list) == 0 {
+		p.Skip("the store is no tokensession.Lister and no tokensession.OwnerIndex")
+	}
+	return list
+}
+
 // fill makes n records of "owner", all different.
 func (p *probe) fill(n int) (list []string) {
 	for i := range n {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"sync"
@@ -361,6 +362,26 @@ func TestSkips(t *testing.T) {
 		"Counter", "Clearer", "Lister", "OwnerIndex", "Pinger"} {
 		if !skipped[name] {
 			t.Errorf("nothing of %s is skipped", name)
+		}
+	}
+}
+
+// TestIteratorsOfEach wants a store that has All or ByOwner, not both, to be asked about the one
+// it has.
+func TestIteratorsOfEach(t *testing.T) {
+	type lister struct {
+		tokensession.Store
+		tokensession.Lister
+		io.Closer
+	}
+	for name, spoil := range map[string]func(*reference) tokensession.Store{
+		"All":     func(s *reference) tokensession.Store { return lister{s, s, s} },
+		"ByOwner": func(s *reference) tokensession.Store { return ofOwners{s, s, s} },
+	} {
+		for _, check := range []string{"Rule13_Contexts/iterators", "Rule18_Close/iterators", "Rule18_Close/inside"} {
+			if rec := suite(spoil).examineNamed(t, check); rec.failed || rec.skipped {
+				t.Errorf("%s of a store with %s alone: failed: %v, skipped: %v: %s", check, name, rec.failed, rec.skipped, rec.lines)
+			}
 		}
 	}
 }
