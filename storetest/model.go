@@ -60,10 +60,7 @@ func newModel(p *probe) *model {
 
 // drift is what the clocks may have drifted apart since the TTL of l was set.
 func (m *model) drift(l *life, during span) time.Duration {
-	if m.p.exact {
-		return 0
-	}
-	return m.p.drift() + during.end.Sub(l.set.begin)/2000 // 500 ppm
+	return m.p.drift(during.end.Sub(l.set.begin))
 }
 
 func (m *model) presence(id string, during span) presence {

@@ -286,20 +286,22 @@ func (p *probe) sameEnd(a, b reading) bool {
 	if a.TTL == tokensession.Forever || b.TTL == tokensession.Forever {
 		return a.TTL == b.TTL
 	}
-	slack := p.slack()
+	slack := p.slack(max(a.to.Sub(b.from), b.to.Sub(a.from)))
 	return !a.from.Add(a.TTL-slack).After(b.to.Add(b.TTL)) && !b.from.Add(b.TTL-slack).After(a.to.Add(a.TTL))
 }
 
-// slack is by how much the suite may see a life end late.
-func (p *probe) slack() time.Duration { return p.suite.Granularity + p.drift() }
+// slack is by how much the suite may see a life end late when so much time has gone by.
+func (p *probe) slack(elapsed time.Duration) time.Duration {
+	return p.suite.Granularity + p.drift(elapsed)
+}
 
-// drift is what two clocks, be they a monotonic and a wall clock, drift apart during a
-// check: 500 ppm of 0.2 s.
-func (p *probe) drift() time.Duration {
+// drift is how far two clocks, be they a monotonic and a wall clock, may drift apart while so much
+// time goes by: 500 ppm, of 0.2 s at least.
+func (p *probe) drift(elapsed time.Duration) time.Duration {
 	if p.exact {
 		return 0
 	}
-	return 100 * time.Microsecond
+	return max(elapsed, 200*time.Millisecond) / 2000
 }
 
 // method is one call of a method of the store or of a capability.

@@ -64,8 +64,9 @@ func (p *probe) wantTTL(id string, ttl time.Duration, from, to time.Time) {
 		}
 		return
 	}
-	least := ttl - got.to.Sub(from) - p.drift()
-	most := ttl - got.from.Sub(to) + p.slack() + p.suite.Granularity
+	elapsed := got.to.Sub(from)
+	least := ttl - elapsed - p.drift(elapsed)
+	most := ttl - got.from.Sub(to) + p.slack(elapsed) + p.suite.Granularity
 	if got.TTL < least || got.TTL > most || got.TTL <= 0 {
 		p.fatalf("the TTL that Get gave is %s, %v after it was set to %v; true is between %v and %v",
 			showTTL(got.TTL), brief(got.from.Sub(to)), ttl, least, most)
@@ -77,9 +78,9 @@ func ttlTiny(p *probe) {
 	for _, ttl := range []time.Duration{1, time.Microsecond, time.Millisecond - 1} {
 		for _, s := range setters {
 			id := newID()
-			s.set(p, id, ttl)
+			from, _ := s.set(p, id, ttl)
 			rec, err := p.get(id)
-			if err == nil && (rec.TTL <= 0 || rec.TTL > ttl+p.slack()+p.suite.Granularity) {
+			if most := ttl + p.slack(time.Since(from)) + p.suite.Granularity; err == nil && (rec.TTL <= 0 || rec.TTL > most) {
 				p.fatalf("the TTL that Get gave is %s, after %s had set it to %v", showTTL(rec.TTL), s.name, ttl)
 			}
 			if err != nil && !errors.Is(err, tokensession.ErrNotFound) {
