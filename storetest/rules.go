@@ -150,8 +150,7 @@ machines the application runs on.`,
 		checks: []check{
 			{"not_before", aging, expiryNotBefore},
 			{"moved", aging, expiryMoved},
-			{"Get", aging, expiryGet},
-			{"Create", aging, createOverExpired},
+			{"Get", aging, expiryGet}, // and of Create, Rule06_Create/over_expired
 			{"Update", aging, expiryUpdate},
 			{"Touch", aging, expiryTouch},
 			{"Delete", aging, expiryDelete},
