@@ -136,7 +136,25 @@ var brokenStores = []broken{
 
 	{"Update drops its lock for a nanosecond", dropping("Update"), "7", anyRace},
 
-	{"a lost Update prolongs", func(s *reference) tokensession.Store { return losing{s} }, "7", ""},
+	{"a lost Update prolongs", func(s *reference) tokensession.Store {
+		return settling{s, tokensession.ErrConflict}
+	}, "7", ""},
+
+	{"an Update that is lost to one beside it prolongs", func(s *reference) tokensession.Store { return outrun{s} }, "7", ""},
+
+	{"an Update that is lost to an equal one prolongs", func(s *reference) tokensession.Store { return equalled{s} }, "7", ""},
+
+	{"an Update that is too large prolongs", func(s *reference) tokensession.Store {
+		return settling{s, tokensession.ErrTooLarge}
+	}, "2", ""},
+
+	{"an Update with an invalid owner prolongs", func(s *reference) tokensession.Store {
+		return settling{s, tokensession.ErrInvalidOwner}
+	}, "3", ""},
+
+	{"an Update with an invalid TTL makes it for ever", func(s *reference) tokensession.Store {
+		return settling{s, tokensession.ErrInvalidTTL}
+	}, "4", ""},
 
 	{"an Update that changes nothing makes no Version", func(s *reference) tokensession.Store {
 		fresh := s.habits.version
@@ -533,14 +551,42 @@ func (s upserting) Update(ctx context.Context, id string, rec tokensession.Recor
 	return v, err
 }
 
-type losing struct{ *reference }
+// settling sets the TTL before it finds out that it must not Update.
+type settling struct {
+	*reference
+	outcome error
+}
 
-func (s losing) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+func (s settling) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
 	v, err := s.reference.Update(ctx, id, rec)
-	if errors.Is(err, tokensession.ErrConflict) {
+	if errors.Is(err, s.outcome) {
+		if errors.Is(err, tokensession.ErrInvalidTTL) {
+			rec.TTL = tokensession.Forever
+		}
 		s.reference.Touch(ctx, id, rec.TTL)
 	}
 	return v, err
+}
+
+// outrun is settling where the Version was the right one when it looked.
+type outrun struct{ *reference }
+
+func (s outrun) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if was, err := s.reference.Get(ctx, id); err != nil || was.Version != rec.Version {
+		return s.reference.Update(ctx, id, rec)
+	}
+	runtime.Gosched()
+	return settling{s.reference, tokensession.ErrConflict}.Update(ctx, id, rec)
+}
+
+// equalled is settling where the record has the Data already.
+type equalled struct{ *reference }
+
+func (s equalled) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if was, err := s.reference.Get(ctx, id); err != nil || !sameContent(was, rec) {
+		return s.reference.Update(ctx, id, rec)
+	}
+	return settling{s.reference, tokensession.ErrConflict}.Update(ctx, id, rec)
 }
 
 type trusting struct{ *reference }

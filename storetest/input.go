@@ -160,7 +160,7 @@ func ownersRefused(p *probe) {
 
 		p.mustCreate(id, record("data", "owner", time.Hour))
 		was := p.mustGet(id)
-		_, err = p.update(id, at(was.Version, record("new", owner, time.Hour)))
+		_, err = p.update(id, at(was.Version, record("new", owner, time.Minute)))
 		p.want(tokensession.ErrInvalidOwner, err, "Update to the owner %q", owner)
 		p.wantUnchanged(id, was)
 	}

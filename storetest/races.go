@@ -147,12 +147,19 @@ func (p *probe) compete(handles []tokensession.Store, id func(n int64) string, m
 	return turn.Load()
 }
 
+// numbered is a state of a record. Its TTL is at least a minute from that of the million states
+// before it: more would come to MaxTTL one day.
+func numbered(n int64) tokensession.Record {
+	return record(strconv.FormatInt(n, 10), "", time.Hour+time.Duration(n%1e6)*time.Minute)
+}
+
 // updateRace lets all update one record, each from the state that it has just read.
 // The states are numbered.
 func updateRace(p *probe) {
 	handles := p.handles()
 	id := newID()
-	p.mustCreate(id, record("0", "", time.Hour))
+	begun := time.Now()
+	p.mustCreate(id, numbered(0))
 	var number atomic.Int64
 	var o outcomes
 	var replaced sync.Map // the states that an Update succeeded from
@@ -163,8 +170,7 @@ func updateRace(p *probe) {
 			if err != nil {
 				continue
 			}
-			rec := record(strconv.FormatInt(number.Add(1), 10), "", time.Hour)
-			_, err = q.update(id, at(was.Version, rec))
+			_, err = q.update(id, at(was.Version, numbered(number.Add(1))))
 			o.add(q, err, tokensession.ErrConflict)
 			if err != nil {
 				continue
@@ -177,6 +183,17 @@ func updateRace(p *probe) {
 	})
 	if o.lost.Load() > 0 && o.won.Load() == 0 && o.unknown.Load() == 0 {
 		p.failAbout(id, "%d Updates from Versions that Get had just given failed, and none succeeded", o.lost.Load())
+	}
+	if o.unknown.Load() > 0 || p.Failed() {
+		return
+	}
+	is := p.mustGet(id)
+	n, _ := strconv.ParseInt(string(is.Data), 10, 64)
+	set := numbered(n)
+	near := time.Minute/2 + time.Since(begun) + p.suite.Granularity // to be exact is a matter of rule 4
+	if off := (is.TTL - set.TTL).Abs(); off > near {
+		p.failAbout(id, "the TTL is %s after a race that left the Data %q, which came with %s: an Update that failed changed it",
+			showTTL(is.TTL), is.Data, showTTL(set.TTL))
 	}
 }
 

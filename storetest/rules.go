@@ -150,7 +150,8 @@ machines the application runs on.`,
 		checks: []check{
 			{"not_before", aging, expiryNotBefore},
 			{"moved", aging, expiryMoved},
-			{"Get", aging, expiryGet}, // and of Create, Rule06_Create/over_expired
+			{"Get", aging, expiryGet},
+			// Rule06_Create/over_expired asks Create.
 			{"Update", aging, expiryUpdate},
 			{"Touch", aging, expiryTouch},
 			{"Delete", aging, expiryDelete},

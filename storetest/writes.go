@@ -186,8 +186,10 @@ func updateEqual(p *probe) {
 	rec := record("data", "owner", time.Hour)
 	first := p.mustCreate(id, rec)
 	p.mustUpdate(id, at(first, rec))
-	_, err := p.update(id, at(first, rec))
+	was := p.mustGet(id)
+	_, err := p.update(id, at(first, record("data", "owner", time.Minute)))
 	p.want(tokensession.ErrConflict, err, "Update from the Version before an Update that changed nothing else")
+	p.wantUnchanged(id, was)
 }
 
 func touchOnlyTTL(p *probe) {
