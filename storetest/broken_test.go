@@ -337,6 +337,10 @@ var brokenStores = []broken{
 
 	{"a context that ends leaves half a record, for ever", func(s *reference) tokensession.Store { return stumbling{s} }, "12", ""},
 
+	{"a context that ends leaves the new lifetime to the old Data", func(s *reference) tokensession.Store {
+		return hesitating{s}
+	}, "12", ""},
+
 	{"a record lives as long as the context of its write", func(s *reference) tokensession.Store {
 		return &lazy{reference: s}
 	}, "12 13", ""},
@@ -1053,6 +1057,17 @@ func (s stumbling) Create(ctx context.Context, id string, rec tokensession.Recor
 	}
 	half := tokensession.Record{Data: rec.Data[:len(rec.Data)/2], TTL: tokensession.Forever}
 	s.reference.Create(context.WithoutCancel(ctx), id, half)
+	return "", ctx.Err()
+}
+
+// hesitating updates in steps, the TTL first, and stops between them when the context ends.
+type hesitating struct{ *reference }
+
+func (s hesitating) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	if err := tokensession.Check(ctx, id, &rec); err != nil || ctx.Err() == nil {
+		return s.reference.Update(ctx, id, rec)
+	}
+	s.reference.Touch(context.WithoutCancel(ctx), id, rec.TTL)
 	return "", ctx.Err()
 }
 
