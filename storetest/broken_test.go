@@ -26,7 +26,7 @@ type broken struct {
 	spoil func(*reference) tokensession.Store
 
 	// breaks are the rules that it breaks; perhaps those that it breaks too, if two
-	// calls meet, which they do in some runs.
+	// calls meet in a window so narrow that they may as well not.
 	breaks, perhaps string
 }
 
@@ -122,11 +122,11 @@ var brokenStores = []broken{
 		return s
 	}, "6 16", ""},
 
-	{"Create looks, and then writes", dropping("Create"), "6", anyRace},
+	{"Create looks, and then writes", leaving("Create", runtime.Gosched), "6 16", ""},
 
 	{"Create looks, and then writes where a record has expired", func(s *reference) tokensession.Store {
 		return replacing{s}
-	}, "6", anyRace},
+	}, "6", ""},
 
 	{"Create refuses where a record has expired", undead("Create"), "6 8 11", ""},
 
@@ -167,11 +167,11 @@ var brokenStores = []broken{
 		return s
 	}, "7", ""},
 
-	{"the empty Version is any", func(s *reference) tokensession.Store { return trusting{s} }, "7", "16"},
+	{"the empty Version is any", func(s *reference) tokensession.Store { return trusting{s} }, "7 16", ""},
 
-	{"each record counts its Versions", counting(func(*row) string { return "" }), "8", anyRace},
+	{"each record counts its Versions", counting(func(*row) string { return "" }), "8 16", ""},
 
-	{"each record counts its Versions, under its id", counting(func(r *row) string { return r.id }), "8", anyRace},
+	{"each record counts its Versions, under its id", counting(func(r *row) string { return r.id }), "8 16", ""},
 
 	{"each process counts its Versions", func(s *reference) tokensession.Store {
 		made := 0
@@ -186,9 +186,9 @@ var brokenStores = []broken{
 
 	{"Touch only prolongs", func(s *reference) tokensession.Store { return extending{s} }, "4 9 11", ""},
 
-	{"Touch writes back what it read", func(s *reference) tokensession.Store { return rewriting{s} }, "9", anyRace},
+	{"Touch writes back what it read", func(s *reference) tokensession.Store { return rewriting{s} }, "9 16", ""},
 
-	{"Touch revives", undead("Touch"), "11", "9"},
+	{"Touch revives", undead("Touch"), "9 11", ""},
 
 	{"Delete of nothing is an error", func(s *reference) tokensession.Store { return finicky{s} }, "10 11", ""},
 
@@ -230,7 +230,7 @@ var brokenStores = []broken{
 
 	{"a write is sent again, and answered by its own first try", func(s *reference) tokensession.Store {
 		return &resending{reference: s}
-	}, "14", anyRace},
+	}, "9 14 16", ""},
 
 	{"Create keeps the caller's memory", keeping("Create"), "15", ""},
 
@@ -297,39 +297,39 @@ var brokenStores = []broken{
 
 	{"Touch makes 100 years of Forever", func(s *reference) tokensession.Store { return mortal{s} }, "4 9", ""},
 
-	{"Get of nothing is an empty record", func(s *reference) tokensession.Store { return generous{s} }, "1 2 3 4 5 7 9 10 11 13 16 17 Clearer OwnerIndex", anyRace},
+	{"Get of nothing is an empty record", func(s *reference) tokensession.Store { return generous{s} }, "1 2 3 4 5 7 9 10 11 12 13 16 17 Clearer OwnerIndex", ""},
 
 	{"Get does not know the TTL", func(s *reference) tokensession.Store { return timeless{s} }, "2 3 4 5 6 7 9 11 13 Lister OwnerIndex", ""},
 
-	{"Get prolongs", func(s *reference) tokensession.Store { return &sliding{reference: s} }, "4 5 7 9 11", "2"},
+	{"Get prolongs", func(s *reference) tokensession.Store { return &sliding{reference: s} }, "4 5 7 9 11", ""},
 
-	{"Create makes no Version", func(s *reference) tokensession.Store { return versionless{s} }, "1 2 3 4 6 7 8 9 10 11 12 13 14 15 16 Counter Clearer OwnerIndex", anyRace},
+	{"Create makes no Version", func(s *reference) tokensession.Store { return versionless{s} }, "1 2 3 4 6 7 8 9 10 11 12 13 14 15 16 Counter Clearer OwnerIndex", ""},
 
 	{"Create wants no Version", func(s *reference) tokensession.Store { return strict{s} }, "6", ""},
 
-	{"an id that was deleted stays taken", func(s *reference) tokensession.Store { return &grudging{reference: s} }, "5 6 8 10 16 17 Counter OwnerIndex", anyRace},
+	{"an id that was deleted stays taken", func(s *reference) tokensession.Store { return &grudging{reference: s} }, "5 6 8 10 16 17 Counter OwnerIndex", ""},
 
 	{"Update makes it for ever", func(s *reference) tokensession.Store { return resetting{s, tokensession.Forever} }, "4 7 11", ""},
 
 	{"Update keeps the old TTL", func(s *reference) tokensession.Store { return resetting{s, 0} }, "4 7 11 OwnerIndex", ""},
 
-	{"Update returns the Version that it replaced", func(s *reference) tokensession.Store { return backward{s} }, "2 3 5 7 8 9 10 12 14 15 16 Clearer OwnerIndex", anyRace},
+	{"Update returns the Version that it replaced", func(s *reference) tokensession.Store { return backward{s} }, "2 3 5 7 8 9 10 12 14 15 16 Clearer OwnerIndex", ""},
 
 	{"Update of nothing is no error", func(s *reference) tokensession.Store {
 		return excusing{s, tokensession.ErrNotFound, nil}
-	}, "7 11 16 17", anyRace},
+	}, "7 11 16 17", ""},
 
 	{"a lost Update is no error", func(s *reference) tokensession.Store {
 		return excusing{s, tokensession.ErrConflict, nil}
-	}, "7 8 9 14 16", anyRace},
+	}, "7 8 9 14 16", ""},
 
 	{"Update of nothing is a conflict", func(s *reference) tokensession.Store {
 		return excusing{s, tokensession.ErrNotFound, tokensession.ErrConflict}
-	}, "7 10 11 16 17 Clearer OwnerIndex", anyRace},
+	}, "7 10 11 16 17 Clearer OwnerIndex", ""},
 
-	{"Touch of nothing is no error", func(s *reference) tokensession.Store { return lax{s} }, "9 11 16 17", anyRace},
+	{"Touch of nothing is no error", func(s *reference) tokensession.Store { return lax{s} }, "9 11 16 17", ""},
 
-	{"Touch writes back what it read, and creates", func(s *reference) tokensession.Store { return reviving{s} }, "10", anyRace},
+	{"Touch writes back what it read, and creates", func(s *reference) tokensession.Store { return reviving{s} }, "9 10 16", ""},
 
 	{"Delete takes along what else the owner has", func(s *reference) tokensession.Store { return greedy{s} }, "8 10 17 Lister OwnerIndex", ""},
 
@@ -477,12 +477,21 @@ func undead(blind string) func(*reference) tokensession.Store {
 	}
 }
 
-// dropping lets others in between what one method looks at and what it does.
+// dropping has a window that is open for a nanosecond.
 func dropping(careless string) func(*reference) tokensession.Store {
+	return func(s *reference) tokensession.Store {
+		s.pause = func() {} // calls that pause are seldom stopped elsewhere
+		return leaving(careless, func() {})(s)
+	}
+}
+
+// leaving lets others in, while it waits, between what one method looks at and what it does.
+func leaving(careless string, wait func()) func(*reference) tokensession.Store {
 	return func(s *reference) tokensession.Store {
 		s.window = func(op string, mu *sync.Mutex) {
 			if op == careless {
 				mu.Unlock()
+				wait()
 				mu.Lock()
 			}
 		}
@@ -579,7 +588,6 @@ func (s outrun) Update(ctx context.Context, id string, rec tokensession.Record) 
 	if was, err := s.reference.Get(ctx, id); err != nil || was.Version != rec.Version {
 		return s.reference.Update(ctx, id, rec)
 	}
-	runtime.Gosched()
 	return settling{s.reference, tokensession.ErrConflict}.Update(ctx, id, rec)
 }
 
@@ -628,7 +636,6 @@ type rewriting struct{ *reference }
 
 func (s rewriting) Touch(ctx context.Context, id string, ttl time.Duration) error {
 	old, _ := s.reference.Get(ctx, id)
-	runtime.Gosched()
 	err := s.reference.Touch(ctx, id, ttl)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -893,7 +900,8 @@ func (s timeless) Get(ctx context.Context, id string) (tokensession.Record, erro
 	return rec, err
 }
 
-// sliding gives a record the lifetime that it had been given anew, each time it is read.
+// sliding gives a record the lifetime that it had been given anew, each time it is read where the clock
+// is turned: elsewhere it is chance whether time goes by that can be seen.
 type sliding struct {
 	*reference
 	ttls sync.Map
@@ -906,7 +914,8 @@ func (s *sliding) Create(ctx context.Context, id string, rec tokensession.Record
 
 func (s *sliding) Get(ctx context.Context, id string) (tokensession.Record, error) {
 	rec, err := s.reference.Get(ctx, id)
-	if ttl, ok := s.ttls.Load(id); ok && err == nil && rec.TTL <= ttl.(time.Duration) {
+	turned := time.Now().Year() == 2000 // as synctest has it
+	if ttl, ok := s.ttls.Load(id); ok && err == nil && turned && rec.TTL <= ttl.(time.Duration) {
 		s.reference.Touch(ctx, id, ttl.(time.Duration))
 	}
 	return rec, err
@@ -1015,7 +1024,6 @@ func (s reviving) Touch(ctx context.Context, id string, ttl time.Duration) error
 	if err != nil {
 		return err
 	}
-	runtime.Gosched()
 	if err := s.reference.Touch(ctx, id, ttl); !errors.Is(err, tokensession.ErrNotFound) {
 		return err
 	}
@@ -1253,7 +1261,6 @@ func locked(s *reference, _ context.Context, seq entries) entries {
 func shifted(s *reference, ctx context.Context, seq entries) entries {
 	return func(yield func(tokensession.Entry, error) bool) {
 		for e, err := range seq {
-			runtime.Gosched()
 			if now, gone := s.Get(ctx, e.ID); gone == nil && now.Version != e.Version {
 				continue
 			}
@@ -1269,7 +1276,6 @@ func rereading(s *reference, ctx context.Context, seq entries) entries {
 	return func(yield func(tokensession.Entry, error) bool) {
 		for e, err := range seq {
 			if err == nil {
-				runtime.Gosched()
 				e.Record, err = s.Get(ctx, e.ID)
 			}
 			if errors.Is(err, tokensession.ErrNotFound) {
@@ -1392,7 +1398,6 @@ func (s replacing) Create(ctx context.Context, id string, rec tokensession.Recor
 	expired := old != nil && past(old.until, time.Now())
 	s.mu.Unlock()
 	if expired && tokensession.Check(ctx, id, &rec) == nil {
-		runtime.Gosched()
 		s.reference.Delete(ctx, id)
 	}
 	return s.reference.Create(ctx, id, rec)

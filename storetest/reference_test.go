@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ type habits struct {
 	take     func(op string, held, data []byte) []byte // what is kept of Data
 	give     func([]byte) []byte                       // what is shown of it
 	version  func(s *reference, r *row, rec tokensession.Record) tokensession.Version
+	pause    func()                          // before a call looks at anything, so that calls meet
 	window   func(op string, mu *sync.Mutex) // between a look and what depends on it
 	index    func(r *row, created bool) string
 	notFound func(id string) error
@@ -67,6 +69,7 @@ func goodHabits() habits {
 		version: func(s *reference, _ *row, _ tokensession.Record) tokensession.Version {
 			return tokensession.Version(fmt.Sprintf("v%d", s.made))
 		},
+		pause:    runtime.Gosched,
 		window:   func(string, *sync.Mutex) {},
 		index:    func(r *row, _ bool) string { return r.owner },
 		notFound: func(string) error { return tokensession.ErrNotFound },
@@ -97,6 +100,7 @@ func (s *reference) begin(ctx context.Context, id string, rec *tokensession.Reco
 	if s.closed.Load() {
 		return tokensession.ErrClosed
 	}
+	s.pause()
 	s.mu.Lock()
 	return nil
 }
