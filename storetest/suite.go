@@ -202,6 +202,7 @@ type Suite struct {
 // Run checks every rule and every capability, each in a subtest of t. It ends with a list of
 // what was skipped.
 func (s Suite) Run(t *testing.T) {
+	t.Helper()
 	if s.New == nil {
 		t.Fatal("storetest: Suite.New is nil")
 	}
@@ -214,12 +215,13 @@ func (s Suite) Run(t *testing.T) {
 			list, idle := s.runRule(t, &rules[i])
 			skipped = append(skipped, list...)
 			if idle != "" {
-				t.Error(idle)
+				say(t, idle)
+				t.Fail()
 			}
 		})
 	}
 	if len(skipped) > 0 {
-		t.Log("skipped:\n" + indent(strings.Join(skipped, "\n")))
+		say(t, "skipped:\n"+indent(strings.Join(skipped, "\n")))
 	}
 }
 

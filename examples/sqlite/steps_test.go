@@ -426,7 +426,7 @@ func (b block) pattern() *regexp.Regexp {
 			lines = append(lines, `(?:.*\n)*?.*`)
 			continue
 		}
-		lines = append(lines, `\s*(?:\w+\.go:\d+: )?`+strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*"))
+		lines = append(lines, `\s*`+strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*"))
 	}
 	return regexp.MustCompile(strings.Join(lines, `\n`))
 }
