@@ -54,8 +54,8 @@
 // after its end.
 //
 // What cannot be checked, because the store lacks a capability or a field of the Suite is
-// not set, is skipped and says why. All that was skipped is listed once more at the end of
-// Run, which go test shows with -v or when something failed.
+// not set, is skipped and says why. All that was skipped is listed once more, by reason, at
+// the end of Run, which go test shows with -v or when something failed.
 //
 // # Waive
 //
@@ -109,7 +109,6 @@ package storetest
 
 import (
 	"cmp"
-	"strings"
 	"testing"
 	"time"
 
@@ -209,7 +208,7 @@ func (s Suite) Run(t *testing.T) {
 	for _, mistake := range s.mistakes() {
 		t.Error("storetest: " + mistake)
 	}
-	var skipped []string
+	var skipped []skip
 	for i := range rules {
 		t.Run(rules[i].name, func(t *testing.T) {
 			list, idle := s.runRule(t, &rules[i])
@@ -221,7 +220,7 @@ func (s Suite) Run(t *testing.T) {
 		})
 	}
 	if len(skipped) > 0 {
-		say(t, "skipped:\n"+indent(strings.Join(skipped, "\n")))
+		say(t, "skipped:\n"+indent(byReason(skipped)))
 	}
 }
 

@@ -3,13 +3,14 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// runRule runs the checks of r, each in a subtest of t. It returns a line for each that was
-// skipped, and what is wrong with the rule's waiver, or "".
-func (s Suite) runRule(t *testing.T, r *rule) (skipped []string, idle string) {
+// runRule runs the checks of r, each in a subtest of t. It returns those that were skipped,
+// and what is wrong with the rule's waiver, or "".
+func (s Suite) runRule(t *testing.T, r *rule) (skipped []skip, idle string) {
 	var passed []check
 	left := len(r.checks) // those that may have failed, or were not asked for by -run
 	for _, c := range r.checks {
@@ -17,7 +18,7 @@ func (s Suite) runRule(t *testing.T, r *rule) (skipped []string, idle string) {
 			rec := s.runCheck(t, r, c)
 			switch {
 			case rec.skipped:
-				skipped = append(skipped, fmt.Sprintf("%s/%s: %s", r.name, c.name, strings.Join(rec.lines, "; ")))
+				skipped = append(skipped, skip{r.name, c.name, strings.Join(rec.lines, "; ")})
 			case !rec.failed:
 				passed = append(passed, c)
 			}
@@ -77,4 +78,29 @@ func (r *recorder) waive(reason string) {
 	seen, _, _ := strings.Cut(strings.Join(r.lines, "\n"), "\n")
 	r.failed, r.skipped, r.waived = false, true, true
 	r.lines = []string{"waived (" + reason + "): " + seen}
+}
+
+// skip is a check that was skipped.
+type skip struct{ rule, check, reason string }
+
+// byReason lists each reason and, below it, the checks that were skipped for it, a line a rule.
+func byReason(skips []skip) string {
+	var lines []string
+	for len(skips) > 0 {
+		reason, rule := skips[0].reason, ""
+		lines = append(lines, reason)
+		skips = slices.DeleteFunc(skips, func(s skip) bool {
+			switch {
+			case s.reason != reason:
+				return false
+			case s.rule == rule:
+				lines[len(lines)-1] += ", " + s.check
+			default:
+				rule = s.rule
+				lines = append(lines, "    "+rule+": "+s.check)
+			}
+			return true
+		})
+	}
+	return strings.Join(lines, "\n")
 }
