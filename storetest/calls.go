@@ -123,6 +123,28 @@ func (c *calls) last() (last call, ok bool) {
 	return c.latest[(c.next+len(c.latest)-1)%len(c.latest)], true
 }
 
+// win is what is kept of a call of a race that succeeded, for as long as the race goes. The
+// call itself may be forgotten when another turns out to have succeeded too.
+type win struct {
+	racer      int
+	begin, end int64
+	made       tokensession.Version
+	number     int64 // of the state that it made, where they are numbered
+}
+
+// win is the call that this goroutine has made last.
+func (c *calls) win(number int64) *win {
+	last, _ := c.last()
+	return &win{last.racer, last.begin, last.end, last.made, number}
+}
+
+// call is the call that w is kept of.
+func (w *win) call(name, id string, rec tokensession.Record) call {
+	c := call{racer: w.racer, begin: w.begin, end: w.end, name: name, id: id, takes: true, made: w.made}
+	c.rec.of(&rec)
+	return c
+}
+
 // list returns the calls of all goroutines in the order in which they began.
 func (c *calls) list() []call {
 	c.mu.Lock()
@@ -135,6 +157,11 @@ func (c *calls) list() []call {
 	for _, r := range racers {
 		list = append(list, r.list()...)
 	}
+	return inOrder(list)
+}
+
+// inOrder sorts calls by their beginnings.
+func inOrder(list []call) []call {
 	slices.SortFunc(list, func(a, b call) int { return cmp.Compare(a.begin, b.begin) })
 	return list
 }
@@ -157,12 +184,27 @@ func about(id string) extract {
 	}
 }
 
+// with adds one call, which may be forgotten, to those that are chosen.
+func (which extract) with(one call) extract {
+	return func(list []call) []call {
+		list = slices.DeleteFunc(which(list), func(c call) bool { return c.begin == one.begin })
+		return inOrder(append(list, one))
+	}
+}
+
 // noCalls is for reports that show what was called in their own way.
 func noCalls([]call) []call { return nil }
 
-// won chooses the calls that made a state of one record, saw it, and replaced it. The state is
-// known by its Data.
-func won(id, state string) extract {
+// made chooses the calls that have made the record of id.
+func made(id string) extract {
+	return func(list []call) []call {
+		return slices.DeleteFunc(list, func(c call) bool { return c.id != id || c.err != nil || c.made == "" })
+	}
+}
+
+// replaced chooses the calls that made a state of one record, saw it, and replaced it. The state
+// is known by its Data.
+func replaced(id, state string) extract {
 	return func(list []call) []call {
 		versions := make(map[tokensession.Version]bool)
 		for _, c := range list {
@@ -182,8 +224,8 @@ const shownFirst, shownLast = 3, 10
 // inWords puts calls into words, a line each. Versions that the store made are called v1, v2 in the
 // order in which they come, as the ids that the suite made are by shorten.
 func inWords(all []call, which extract) string {
-	names := versionsOf(all)
-	list := withoutRereads(which(all))
+	list := withoutRereads(which(slices.Clone(all)))
+	names := versionsOf(slices.Concat(all, list))
 	if len(list) == 0 {
 		return ""
 	}
@@ -267,6 +309,9 @@ func (c call) words(names *versionNames) string {
 		outcome = c.rec.words(names)
 	case c.err == nil && c.made != "":
 		outcome = names.of(c.made)
+	}
+	if strings.HasSuffix(c.name, ")") { // it has its arguments
+		return c.name + " = " + outcome
 	}
 	return fmt.Sprintf("%s(%s) = %s", c.name, strings.Join(args, ", "), outcome)
 }

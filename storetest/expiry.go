@@ -150,11 +150,11 @@ func expiryAll(p *probe) {
 }
 
 func expiryByOwner(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	live := newID()
 	p.mustCreate(live, record("live", "owner", time.Hour))
 	p.expired(3)
-	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "owner"), live)
+	p.wantOwned("owner", live)
 }
 
 func expiryDeleteOwner(p *probe) {
@@ -194,7 +194,7 @@ func (p *probe) views(id, owner string) []view {
 		list = append(list, view{"All", func() (bool, error) { return some(c.All(p.Context())) }})
 	}
 	if c, ok := tokensession.As[tokensession.OwnerIndex](p.store); ok {
-		list = append(list, view{"ByOwner", func() (bool, error) { return some(c.ByOwner(p.Context(), owner)) }})
+		list = append(list, view{byOwnerName(owner), func() (bool, error) { return some(c.ByOwner(p.Context(), owner)) }})
 	}
 	return list
 }

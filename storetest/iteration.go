@@ -88,7 +88,7 @@ type walker struct {
 var (
 	all = walker{"All", "", func(p *probe) entries { return capability[tokensession.Lister](p).All(p.Context()) }}
 
-	byOwner = walker{"ByOwner", "owner", func(p *probe) entries {
+	byOwner = walker{byOwnerName("owner"), "owner", func(p *probe) entries {
 		return capability[tokensession.OwnerIndex](p).ByOwner(p.Context(), "owner")
 	}}
 )
@@ -258,7 +258,7 @@ func (w walker) besideWrites(p *probe) {
 			}
 			shown[e.ID]++
 			if w.owner != "" && e.Owner != w.owner {
-				p.failAbout(e.ID, "%s of %q showed %s", w.name, w.owner, show(e.Record))
+				p.failAbout(e.ID, "%s showed %s", w.name, show(e.Record))
 			}
 			if n, _ := strconv.ParseInt(string(e.Data), 10, 64); n < least[e.ID] {
 				p.failAbout(e.ID, "%s showed %s; it had been replaced before the iteration began, by %d",

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 // ownersApart gives records to owners whose names a careless index mixes up.
 func ownersApart(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	owners := []string{"al", "alice", "Alice", "alice ", "alice:1", "a*", "a?", "al%", "a_", "[al]", "ali", "é", "e\u0301",
 		strings.Repeat("x", 255), strings.Repeat("x", 256)}
 	records := make(map[string][]string)
@@ -22,16 +23,25 @@ func ownersApart(p *probe) {
 	}
 	p.mustCreate(newID(), record("data", "", time.Hour))
 	for _, owner := range owners {
-		p.wantEntries("ByOwner", index.ByOwner(p.Context(), owner), records[owner]...)
+		p.wantOwned(owner, records[owner]...)
 	}
 	for i, owner := range owners {
 		p.wantDeleted(owner, 3)
-		p.wantEntries("ByOwner", index.ByOwner(p.Context(), owner))
+		p.wantOwned(owner)
 		for _, next := range owners[i+1:] {
-			p.wantEntries("ByOwner", index.ByOwner(p.Context(), next), records[next]...)
+			p.wantOwned(next, records[next]...)
 		}
 	}
 }
+
+// wantOwned fails unless ByOwner shows just the records of want.
+func (p *probe) wantOwned(owner string, want ...string) {
+	index := capability[tokensession.OwnerIndex](p)
+	p.wantEntries(byOwnerName(owner), index.ByOwner(p.Context(), owner), want...)
+}
+
+// byOwnerName is how every report calls the walk through an owner's records.
+func byOwnerName(owner string) string { return fmt.Sprintf("ByOwner(%.40q)", owner) }
 
 func (p *probe) wantDeleted(owner string, want int) {
 	if n, err := p.deleteOwner(owner); n != want || err != nil {
@@ -41,7 +51,7 @@ func (p *probe) wantDeleted(owner string, want int) {
 
 // ownersChange lets a record change hands, to and fro, and to nobody.
 func ownersChange(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	id := newID()
 	p.mustCreate(id, record("data", "alice", time.Hour))
 	for _, owner := range []string{"bob", "alice", "", "bob", "bob", "alice", ""} {
@@ -52,7 +62,7 @@ func ownersChange(p *probe) {
 			if name == owner {
 				want = []string{id}
 			}
-			p.wantEntries("ByOwner of "+name, index.ByOwner(p.Context(), name), want...)
+			p.wantOwned(name, want...)
 		}
 	}
 	p.wantDeleted("alice", 0)
@@ -62,14 +72,14 @@ func ownersChange(p *probe) {
 
 // ownersRecreated gives an id to another owner by Delete and Create.
 func ownersRecreated(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	id := newID()
 	p.mustCreate(id, record("data", "alice", time.Hour))
 	p.mustDelete(id)
-	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "alice"))
+	p.wantOwned("alice")
 	p.mustCreate(id, record("data", "bob", time.Hour))
-	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "alice"))
-	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "bob"), id)
+	p.wantOwned("alice")
+	p.wantOwned("bob", id)
 	p.wantDeleted("alice", 0)
 	p.wantDeleted("bob", 1)
 	p.wantDeleted("bob", 0)
@@ -79,7 +89,7 @@ func ownersRecreated(p *probe) {
 // ownersOutlive prolongs records of a short life: the index must not forget them when
 // that would have ended.
 func ownersOutlive(p *probe) {
-	index := capability[tokensession.OwnerIndex](p)
+	capability[tokensession.OwnerIndex](p)
 	touched, updated, moved := newID(), newID(), newID()
 	from := time.Now()
 	p.mustCreate(touched, record("data", "owner", short))
@@ -92,7 +102,7 @@ func ownersOutlive(p *probe) {
 	p.inTime(from, err)
 
 	p.sleepPast(time.Now().Add(short))
-	p.wantEntries("ByOwner", index.ByOwner(p.Context(), "owner"), touched, updated, moved)
+	p.wantOwned("owner", touched, updated, moved)
 	p.wantDeleted("owner", 3)
 	for _, id := range []string{touched, updated, moved} {
 		p.wantGone(id)
@@ -103,7 +113,7 @@ func ownersInvalid(p *probe) {
 	index := capability[tokensession.OwnerIndex](p)
 	p.mustCreate(newID(), record("data", "", time.Hour))
 	for _, owner := range []string{"", "a\x00b", "\xff", strings.Repeat("x", 257)} {
-		p.want(tokensession.ErrInvalidOwner, firstError(index.ByOwner(p.Context(), owner)), "ByOwner(%.40q)", owner)
+		p.want(tokensession.ErrInvalidOwner, firstError(index.ByOwner(p.Context(), owner)), "%s", byOwnerName(owner))
 		_, err := p.deleteOwner(owner)
 		p.want(tokensession.ErrInvalidOwner, err, "DeleteOwner(%.40q)", owner)
 	}

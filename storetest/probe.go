@@ -124,8 +124,12 @@ func (p *probe) failAbout(id, format string, args ...any) {
 	p.FailNow()
 }
 
-// failure reports what was seen, and the calls that led to it.
+// failure reports what was seen, and the calls that led to it. Of what goroutines see beside
+// each other it reports the first.
 func (p *probe) failure(which extract, format string, args ...any) {
+	if p.calls.racer > 0 && p.failing.Swap(true) {
+		return
+	}
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {
 			args[i] = errorName(err)
@@ -133,7 +137,7 @@ func (p *probe) failure(which extract, format string, args ...any) {
 	}
 	text := "seen: " + fmt.Sprintf(format, args...)
 	all := p.journal.list()
-	if calls := inWords(slices.Clone(all), which); calls != "" {
+	if calls := inWords(all, which); calls != "" {
 		text += "\n" + calls
 	}
 	p.Error(shorten(text, all) + "\nrule:\n" + indent(p.rule.text))

@@ -122,15 +122,17 @@ func createRaceExpired(p *probe) {
 func (p *probe) compete(handles []tokensession.Store, id func(n int64) string, more func(n int64) bool) int64 {
 	var turn atomic.Int64
 	var o outcomes
-	var created sync.Map // the numbers of the ids that a Create succeeded for
+	rec := record("data", "", time.Hour)
+	var created sync.Map // by the numbers of the ids, the first win
 	together(racers, func(i int) {
 		q := p.racer(i, handles[i%len(handles)])
 		for n := turn.Load(); more(n) && !p.failing.Load(); n = turn.Load() {
-			_, err := q.create(id(n), record("data", "", time.Hour))
+			_, err := q.create(id(n), rec)
 			o.add(q, err, tokensession.ErrExists)
 			if err == nil {
-				if _, twice := created.LoadOrStore(n, true); twice {
-					q.failure(about(id(n)), "two of %d Creates of one id at once succeeded", racers)
+				if first, twice := created.LoadOrStore(n, q.calls.win(0)); twice {
+					q.failure(made(id(n)).with(first.(*win).call("Create", id(n), rec)),
+						"two of %d Creates of one id at once succeeded", racers)
 				}
 			}
 			turn.CompareAndSwap(n, n+1)
@@ -162,7 +164,7 @@ func updateRace(p *probe) {
 	p.mustCreate(id, numbered(0))
 	var number atomic.Int64
 	var o outcomes
-	var replaced sync.Map // the states that an Update succeeded from
+	var won sync.Map // by the state that the Update was from, the first win
 	p.race(racers, func(i int, going func() bool) {
 		q := p.racer(i, handles[i%len(handles)])
 		for going() {
@@ -170,14 +172,17 @@ func updateRace(p *probe) {
 			if err != nil {
 				continue
 			}
-			_, err = q.update(id, at(was.Version, numbered(number.Add(1))))
+			n := number.Add(1)
+			_, err = q.update(id, at(was.Version, numbered(n)))
 			o.add(q, err, tokensession.ErrConflict)
 			if err != nil {
 				continue
 			}
 			state := string(was.Data)
-			if _, twice := replaced.LoadOrStore(state, true); twice {
-				q.failure(won(id, state), "two of %d Updates at once from one Version, that of the Data %q, succeeded", racers, state)
+			if first, twice := won.LoadOrStore(state, q.calls.win(n)); twice {
+				first := first.(*win)
+				q.failure(replaced(id, state).with(first.call("Update", id, at(was.Version, numbered(first.number)))),
+					"two of %d Updates at once from one Version, that of the Data %q, succeeded", racers, state)
 			}
 		}
 	})
