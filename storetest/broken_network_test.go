@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // brokenClient is a way for a client to get its network wrong, and the checks that find it.
@@ -122,14 +123,14 @@ type recognising struct{ *client }
 
 func (s recognising) Update(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
 	v, err := s.client.Update(ctx, id, rec)
-	if err == nil || answered(err) || ctx.Err() != nil {
+	if err == nil || history.Answered(err) || ctx.Err() != nil {
 		return v, err
 	}
 	got, readErr := s.client.Get(ctx, id)
 	if readErr == nil && sameContent(got, rec) {
 		return got.Version, nil
 	}
-	if again, err := s.client.Update(ctx, id, rec); err == nil || answered(err) {
+	if again, err := s.client.Update(ctx, id, rec); err == nil || history.Answered(err) {
 		return again, err
 	}
 	return "", err

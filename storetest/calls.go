@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // calls remembers the latest calls that one goroutine of a check has made, for the report of a
@@ -301,7 +301,7 @@ func (c call) words(names *versionNames) string {
 	if c.ttl != 0 {
 		args = append(args, showTTL(c.ttl))
 	}
-	outcome := errorName(c.err)
+	outcome := history.ErrorName(c.err)
 	switch {
 	case c.shown != "":
 		outcome = c.shown
@@ -373,32 +373,6 @@ func show(rec tokensession.Record) string {
 	d.of(&rec)
 	d.version = ""
 	return d.words(nil)
-}
-
-// outcomeNames are those of the errors that a store reports.
-var outcomeNames = map[error]string{
-	tokensession.ErrNotFound:     "ErrNotFound",
-	tokensession.ErrExists:       "ErrExists",
-	tokensession.ErrConflict:     "ErrConflict",
-	tokensession.ErrClosed:       "ErrClosed",
-	tokensession.ErrTooLarge:     "ErrTooLarge",
-	tokensession.ErrCorrupt:      "ErrCorrupt",
-	tokensession.ErrInvalidID:    "ErrInvalidID",
-	tokensession.ErrInvalidOwner: "ErrInvalidOwner",
-	tokensession.ErrInvalidTTL:   "ErrInvalidTTL",
-}
-
-// errorName is the name of an error of package tokensession, and the text of any other.
-func errorName(err error) string {
-	if err == nil {
-		return "nil"
-	}
-	for target, name := range outcomeNames {
-		if errors.Is(err, target) {
-			return name
-		}
-	}
-	return err.Error()
 }
 
 // generated matches what newID returns.

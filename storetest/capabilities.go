@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // count calls Len, which the store must have.
@@ -24,7 +25,7 @@ func (p *probe) wantLen(want int, after string) {
 // clear calls Clear, which the store must have.
 func (p *probe) clear() error {
 	err := capability[tokensession.Clearer](p).Clear(p.Context())
-	p.calls.add(errorName(err), "%sClear()", p.label)
+	p.calls.add(history.ErrorName(err), "%sClear()", p.label)
 	return err
 }
 
@@ -44,7 +45,7 @@ func (p *probe) deleteOwner(owner string) (int, error) {
 // outcome is a number in words, or the error that came instead.
 func outcome(n int, err error) string {
 	if err != nil {
-		return errorName(err)
+		return history.ErrorName(err)
 	}
 	return strconv.Itoa(n)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
@@ -136,7 +137,7 @@ func closeInFlight(p *probe) {
 					_, err := q.store.Get(p.Context(), id)
 					closed = err != nil
 					_, err2 := q.store.Create(p.Context(), newID(), record("data", "owner", time.Hour))
-					if known(err) || known(err2) {
+					if history.Known(err) || history.Known(err2) {
 						p.errorf("beside Close: Get of a live record: %v; Create where none is: %v", err, err2)
 					}
 					begun.Add(1)

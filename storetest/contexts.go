@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // done returns contexts that are done, and what a call must say of each.
@@ -96,13 +97,6 @@ func (f *fuse) Done() <-chan struct{} {
 // fuses to try.
 const looks = 6
 
-// known reports whether err is one of the outcomes that an outage must not be
-// taken for.
-func known(err error) bool {
-	return errors.Is(err, tokensession.ErrNotFound) || errors.Is(err, tokensession.ErrExists) ||
-		errors.Is(err, tokensession.ErrConflict)
-}
-
 // outageReported ends the context in the middle of calls that nothing else keeps from
 // succeeding.
 func outageReported(p *probe) {
@@ -113,7 +107,7 @@ func outageReported(p *probe) {
 				rec.Version = p.mustCreate(id, rec)
 			}
 			ctx := newFuse(p.Context(), n)
-			if err := p.methods(id, rec)[i].call(ctx); known(err) {
+			if err := p.methods(id, rec)[i].call(ctx); history.Known(err) {
 				p.fatalf("%s, which nothing but the end of its context, at look %d, kept from succeeding: %v", name, n, err)
 			}
 			ctx.cancel()

@@ -28,7 +28,7 @@ func TestCapabilities(t *testing.T) {
 	}
 	for _, test := range tests {
 		s := Suite{New: test.store, Capabilities: test.declared}
-		report := s.firstFailure(t, &rules[i])
+		report := s.failures(t, &rules[i], new(finds))
 		if !strings.HasPrefix(report, test.seen) || (report == "") != (test.seen == "") {
 			t.Errorf("%s: %q, want %q", test.name, report, test.seen)
 		}

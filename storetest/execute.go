@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // execution is a program at work on a store and on the model.
@@ -101,14 +102,14 @@ func (x *execution) get(c instruction) (string, *difference) {
 	var err error
 	during := timed(func() { rec, err = x.store.Get(x.p.Context(), id) })
 	if invalid := invalidID(id); invalid != nil {
-		return errorName(err), judge("Rule01_IDs", err, invalid)
+		return history.ErrorName(err), judge("Rule01_IDs", err, invalid)
 	}
 	if err == nil {
 		return showContent(rec), x.compare(id, rec, during)
 	}
 	diff := judge("Rule05_Get", err, x.answers(id, during, nil, tokensession.ErrNotFound)...)
 	x.remove(id)
-	return errorName(err), diff
+	return history.ErrorName(err), diff
 }
 
 // invalid returns the rule that the arguments break, and the error that they deserve.
@@ -131,13 +132,13 @@ func (x *execution) create(c instruction) (string, *difference) {
 	during := timed(func() { v, err = x.store.Create(x.p.Context(), id, rec) })
 	scribble(rec.Data)
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return errorName(err), judge(rule, err, invalid)
+		return history.ErrorName(err), judge(rule, err, invalid)
 	}
 	if diff := judge("Rule06_Create", err, x.answers(id, during, tokensession.ErrExists, nil)...); diff != nil || err != nil {
-		return errorName(err), diff
+		return history.ErrorName(err), diff
 	}
 	x.put(id, c, ttl, during)
-	return errorName(nil), x.learn(id, v)
+	return history.ErrorName(nil), x.learn(id, v)
 }
 
 func (x *execution) update(c instruction) (string, *difference) {
@@ -150,7 +151,7 @@ func (x *execution) update(c instruction) (string, *difference) {
 	during := timed(func() { v, err = x.store.Update(x.p.Context(), id, rec) })
 	scribble(rec.Data)
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return errorName(err), judge(rule, err, invalid)
+		return history.ErrorName(err), judge(rule, err, invalid)
 	}
 	there := tokensession.ErrConflict
 	if x.valid(id, from) {
@@ -165,7 +166,7 @@ func (x *execution) update(c instruction) (string, *difference) {
 	case errors.Is(err, tokensession.ErrNotFound):
 		x.remove(id)
 	}
-	return errorName(err), diff
+	return history.ErrorName(err), diff
 }
 
 func (x *execution) doTouch(c instruction) (string, *difference) {
@@ -174,7 +175,7 @@ func (x *execution) doTouch(c instruction) (string, *difference) {
 	var err error
 	during := timed(func() { err = x.store.Touch(x.p.Context(), id, ttl) })
 	if rule, invalid := invalid(c, ttl); invalid != nil {
-		return errorName(err), judge(rule, err, invalid)
+		return history.ErrorName(err), judge(rule, err, invalid)
 	}
 	diff := judge("Rule09_Touch", err, x.answers(id, during, nil, tokensession.ErrNotFound)...)
 	switch {
@@ -184,17 +185,17 @@ func (x *execution) doTouch(c instruction) (string, *difference) {
 	default:
 		x.remove(id)
 	}
-	return errorName(err), diff
+	return history.ErrorName(err), diff
 }
 
 func (x *execution) delete(c instruction) (string, *difference) {
 	id := c.args[paramID]
 	err := x.store.Delete(x.p.Context(), id)
 	if invalid := invalidID(id); invalid != nil {
-		return errorName(err), judge("Rule01_IDs", err, invalid)
+		return history.ErrorName(err), judge("Rule01_IDs", err, invalid)
 	}
 	x.remove(id)
-	return errorName(err), judge("Rule10_Delete", err, nil)
+	return history.ErrorName(err), judge("Rule10_Delete", err, nil)
 }
 
 func (x *execution) len() (string, *difference) {
@@ -206,7 +207,7 @@ func (x *execution) len() (string, *difference) {
 	var err error
 	during := timed(func() { n, err = counter.Len(x.p.Context()) })
 	if diff := judge("Counter", err, nil); diff != nil {
-		return errorName(err), diff
+		return history.ErrorName(err), diff
 	}
 	return strconv.Itoa(n), x.count("Counter", n, "", during)
 }
@@ -231,7 +232,7 @@ func (x *execution) clear() (string, *difference) {
 	}
 	err := clearer.Clear(x.p.Context())
 	clear(x.lives)
-	return errorName(err), judge("Clearer", err, nil)
+	return history.ErrorName(err), judge("Clearer", err, nil)
 }
 
 func (x *execution) all() (string, *difference) {
@@ -251,7 +252,7 @@ func (x *execution) byOwner(c instruction) (string, *difference) {
 	seq := index.ByOwner(x.p.Context(), owner)
 	if !indexable(owner) {
 		err := firstError(seq)
-		return errorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
+		return history.ErrorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
 	}
 	return x.walk("OwnerIndex", seq, owner)
 }
@@ -319,10 +320,10 @@ func (x *execution) deleteOwner(c instruction) (string, *difference) {
 	var err error
 	during := timed(func() { n, err = index.DeleteOwner(x.p.Context(), owner) })
 	if !indexable(owner) {
-		return errorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
+		return history.ErrorName(err), judge("OwnerIndex", err, tokensession.ErrInvalidOwner)
 	}
 	if diff := judge("OwnerIndex", err, nil); diff != nil {
-		return errorName(err), diff
+		return history.ErrorName(err), diff
 	}
 	diff := x.count("OwnerIndex", n, owner, during)
 	sure, unsure := x.selected(owner, during)
@@ -341,5 +342,5 @@ func (x *execution) doReopen() (string, *difference) {
 		err = closer.Close()
 	}
 	x.store = x.reopen()
-	return errorName(err), judge("Rule18_Close", err, nil)
+	return history.ErrorName(err), judge("Rule18_Close", err, nil)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 type entries = iter.Seq2[tokensession.Entry, error]
@@ -37,7 +38,7 @@ func (p *probe) collect(name string, seq entries) map[string]tokensession.Entry 
 	seen := make(map[string]tokensession.Entry)
 	for e, err := range seq {
 		if err != nil {
-			p.fatalf("%s: %q, %s", name, e.ID, errorName(err))
+			p.fatalf("%s: %q, %s", name, e.ID, history.ErrorName(err))
 		}
 		if _, ok := seen[e.ID]; ok && !p.suite.Repeats {
 			p.failAbout(e.ID, "%s showed %q twice", name, e.ID)

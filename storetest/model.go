@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // model is what a store that keeps the contract holds, as far as that can be known from
@@ -257,7 +258,7 @@ func judge(rule string, err error, want ...error) *difference {
 	}
 	var texts []string
 	for _, target := range want {
-		texts = append(texts, errorName(target))
+		texts = append(texts, history.ErrorName(target))
 	}
-	return differs(rule, "%s, want %s", errorName(err), strings.Join(texts, " or "))
+	return differs(rule, "%s, want %s", history.ErrorName(err), strings.Join(texts, " or "))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
@@ -34,31 +35,13 @@ func (p *probe) network() *network {
 // deadline is what calls on a server that stalls are given.
 const deadline = 15 * time.Millisecond
 
-// answers are the errors that only an answer of the server, or a look at the arguments, can
-// justify.
-var answers = []error{
-	tokensession.ErrNotFound, tokensession.ErrExists, tokensession.ErrConflict,
-	tokensession.ErrClosed, tokensession.ErrTooLarge, tokensession.ErrCorrupt,
-	tokensession.ErrInvalidID, tokensession.ErrInvalidOwner, tokensession.ErrInvalidTTL,
-}
-
-// answered reports whether err pretends to be one.
-func answered(err error) bool {
-	for _, answer := range answers {
-		if errors.Is(err, answer) {
-			return true
-		}
-	}
-	return false
-}
-
 // wantUnknown fails unless err says that the outcome is not known. It may be called by
 // any goroutine.
 func (p *probe) wantUnknown(err error, what, fault string) {
 	switch {
 	case err == nil:
 		p.errorf("%s succeeded while %s", what, fault)
-	case answered(err):
+	case history.Answered(err):
 		p.errorf("%s while %s: %v", what, fault, err)
 	}
 }
@@ -79,7 +62,7 @@ func (n *network) recovers(after string, use func(context.Context) error) {
 		switch {
 		case err == nil:
 			return
-		case answered(err):
+		case history.Answered(err):
 			n.fatalf("after %s: %v", after, err)
 		case time.Since(begun) > n.suite.patience():
 			n.fatalf("%v after %s, nothing is broken any more, and calls still fail: %v", n.suite.patience(), after, err)
@@ -234,7 +217,7 @@ func outageReads(p *probe) {
 					right, err = read.call(ctx)
 					return err
 				})
-				if answered(err) || err == nil && !right {
+				if history.Answered(err) || err == nil && !right {
 					n.errorf("%s, when %s: complete and right: %v, error: %v", read.name, l.name, right, err)
 				}
 				return happened(lost)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 	"github.com/tokensession/tokensession/storetest/faultnet"
 )
 
@@ -127,7 +128,7 @@ func possible(standing string) (list []interference) {
 // interfere lets another client, whose network is not broken, do what there is to do, unless
 // the write takes effect at that moment and is in the way. It may be called by any goroutine.
 func (n *network) interfere(i interference, id string) {
-	if err := i.do(n.direct, id); err != nil && !known(err) {
+	if err := i.do(n.direct, id); err != nil && !history.Known(err) {
 		n.errorf("%s, by a client whose network is not broken: %v", i.name, err)
 	}
 }
@@ -211,7 +212,7 @@ func (n *network) lose(a attempt, i interference, l loss, skip int) bool {
 	if err == nil {
 		allowed = allowed[:1]
 	}
-	if answered(err) || !slices.Contains(allowed, is) {
+	if history.Answered(err) || !slices.Contains(allowed, is) {
 		n.errorf("%s: it reports %v, and there stands %s, want %q", story, err, is, allowed)
 	}
 	return lost
@@ -244,7 +245,7 @@ func (n *network) delay(a attempt, i interference, answers int) bool {
 	err := n.call(ctx, a.name, func(ctx context.Context) error { return a.call(ctx, n.store, id, v) })
 	stalled := stall.pass()
 	n.calls.add(err, "%s(%q) while what it sends is held back", a.name, id)
-	if err == nil || answered(err) {
+	if err == nil || history.Answered(err) {
 		n.proxy.Heal()
 		if err != nil || answers == 0 {
 			n.errorf("%s, which the server has not seen, or not all of it: %v", a.name, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // probe is one check at work on one store. Its methods make the calls, remember
@@ -132,7 +133,7 @@ func (p *probe) failure(which extract, format string, args ...any) {
 	}
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {
-			args[i] = errorName(err)
+			args[i] = history.ErrorName(err)
 		}
 	}
 	text := "seen: " + fmt.Sprintf(format, args...)
@@ -251,7 +252,7 @@ func (p *probe) mustDelete(id string) {
 // want fails unless err is target.
 func (p *probe) want(target, err error, format string, args ...any) {
 	if !errors.Is(err, target) {
-		p.fatalf("%s: got %s, want %s", fmt.Sprintf(format, args...), errorName(err), errorName(target))
+		p.fatalf("%s: got %s, want %s", fmt.Sprintf(format, args...), history.ErrorName(err), history.ErrorName(target))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/internal/history"
 )
 
 // rounds calls f until the budget is spent or the check has failed.
@@ -80,8 +81,8 @@ func (o *outcomes) add(p *probe, err, loss error) {
 		o.won.Add(1)
 	case errors.Is(err, loss):
 		o.lost.Add(1)
-	case known(err):
-		p.errorf("a call that can succeed or fail with %s: got %s", errorName(loss), errorName(err))
+	case history.Known(err):
+		p.errorf("a call that can succeed or fail with %s: got %s", history.ErrorName(loss), history.ErrorName(err))
 	default:
 		o.unknown.Add(1)
 	}
@@ -282,7 +283,7 @@ func (p *probe) neverBack(name string, write write, remove func(p *probe, id str
 				}
 			}
 		})
-		if known(failed) {
+		if history.Known(failed) {
 			p.failure(about(id), "to remove a record while it is written: %v", failed)
 			return
 		}
@@ -324,7 +325,7 @@ func touchBesideUpdate(p *probe) {
 		defer p.catch()
 		q := p.racer(0, handles[len(handles)-1])
 		for !over.Load() {
-			if err := q.touch(id, time.Hour); known(err) {
+			if err := q.touch(id, time.Hour); history.Known(err) {
 				q.errorf("Touch beside Updates: %v", err)
 				return
 			}

@@ -17,10 +17,9 @@ import (
 // report is what the check says of the store that spoil makes.
 func report(t *testing.T, spoil func(*reference) tokensession.Store, check string) string {
 	t.Helper()
-	r, c := checkNamed(t, check)
 	s := suite(spoil)
 	s.Budget = 10 * time.Second // which a check that fails does not use up
-	rec := s.examine(t, r, c)
+	rec := s.examineNamed(t, check)
 	if !rec.failed {
 		t.Fatalf("%s found nothing", check)
 	}

@@ -156,7 +156,7 @@ func TestStale(t *testing.T) {
 	})
 	i := slices.IndexFunc(rules, func(r rule) bool { return r.name == "Rule16_Linearizability" })
 	s.Shared = true
-	if report := s.firstFailure(t, &rules[i]); !strings.HasPrefix(report, "reads:") {
+	if report := s.failures(t, &rules[i], new(finds)); !strings.HasPrefix(report, "reads:") {
 		t.Errorf("%s found nothing by reading: %s", rules[i].name, report)
 	}
 }
@@ -177,16 +177,6 @@ func (s *caching) Get(ctx context.Context, id string) (tokensession.Record, erro
 		s.last.Store(&tokensession.Entry{ID: id, Record: rec})
 	}
 	return rec, err
-}
-
-// firstFailure returns the report of the first check of r that fails, or "".
-func (s Suite) firstFailure(t *testing.T, r *rule) string {
-	for _, c := range r.checks {
-		if rec := s.examine(t, r, c); rec.failed {
-			return c.name + ": " + strings.Join(rec.lines, "\n")
-		}
-	}
-	return ""
 }
 
 // shortName is the number of a rule that has one, else its name.

@@ -35,10 +35,7 @@ type Event struct {
 
 // Unknown reports whether the call may have taken effect or not. It may also do so
 // after its return.
-func (e Event) Unknown() bool {
-	return e.Err != nil && !errors.Is(e.Err, tokensession.ErrNotFound) &&
-		!errors.Is(e.Err, tokensession.ErrExists) && !errors.Is(e.Err, tokensession.ErrConflict)
-}
+func (e Event) Unknown() bool { return e.Err != nil && !Known(e.Err) }
 
 // apply returns the state after e, and whether e can have the outcome it had where the
 // state is s.
@@ -87,11 +84,8 @@ func (e Event) String() string {
 	default:
 		call = e.Op + "()"
 	}
-	outcome := "nil"
-	switch {
-	case e.Err != nil:
-		outcome = e.Err.Error()
-	case e.Op == "Get":
+	outcome := ErrorName(e.Err)
+	if e.Err == nil && e.Op == "Get" {
 		outcome = e.To.String()
 	}
 	return fmt.Sprintf("%4d to %4d  %s = %s", e.Begin, e.End, call, outcome)

@@ -2,6 +2,7 @@ package history
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/tokensession/tokensession"
@@ -63,6 +64,21 @@ func TestLinearizable(t *testing.T) {
 	for _, test := range tests {
 		if got := Linearizable(test.history); got != test.want {
 			t.Errorf("%s: Linearizable = %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestEventNamesErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("get x…: %w", tokensession.ErrNotFound), "   1 to    2  Get() = ErrNotFound"},
+		{errors.New("broken pipe"), "   1 to    2  Get() = broken pipe"},
+		{nil, "   1 to    2  Get() = s7"},
+	} {
+		if got := (Event{Op: "Get", To: 7, Err: c.err, Begin: 1, End: 2}).String(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }
