@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +63,7 @@ func (h *historian) step(store tokensession.Store) {
 	case 3, 4, 5:
 		var from tokensession.Version
 		from, e.From = h.version()
+		runtime.Gosched() // others may replace it meanwhile, on a machine with one processor too
 		e.Op, e.To = "Update", history.State(h.writes.Add(1))
 		v, e.Err = store.Update(ctx, h.id, h.record(e.To, from))
 	case 6:
