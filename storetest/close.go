@@ -133,12 +133,14 @@ func closeInFlight(p *probe) {
 					q.closed()
 					return
 				}
+				r := q.racer(i, q.store)
 				for closed := false; !closed; {
-					_, err := q.store.Get(p.Context(), id)
-					closed = err != nil
-					_, err2 := q.store.Create(p.Context(), newID(), record("data", "owner", time.Hour))
-					if history.Known(err) || history.Known(err2) {
-						p.errorf("beside Close: Get of a live record: %v; Create where none is: %v", err, err2)
+					_, err := r.get(id)
+					if closed = err != nil; history.Known(err) {
+						r.errorf("Get of a live record beside Close: %v", err)
+					}
+					if _, err := r.create(newID(), record("data", "owner", time.Hour)); history.Known(err) {
+						r.errorf("Create where none is beside Close: %v", err)
 					}
 					begun.Add(1)
 				}
