@@ -29,7 +29,21 @@ func TestPostgres(t *testing.T) {
 			return openPostgres(tb, strings.Replace(server.URL, server.Addr, addr, 1), "table", table)
 		}
 	}
+	suite.Secrets = []string{passwordOf(t, server.URL)}
 	suite.Run(t)
+}
+
+func passwordOf(tb testing.TB, rawURL string) string {
+	tb.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	password, ok := u.User.Password()
+	if !ok {
+		tb.Fatal("the URL has no password")
+	}
+	return password
 }
 
 // TestPostgresBorrowed runs it on stores that share one pool.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"sync/atomic"
@@ -17,10 +18,11 @@ func TestRedis(t *testing.T) {
 	server := backend.Redis(t)
 	suite := redisSuite(server.URL)
 	suite.IOTimeout = impatience
+	suite.Secrets = []string{rand.Text()} // the user default has no password, and accepts any
 	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
 		prefix := newRedisPrefix()
 		return server.Addr, func(addr string) tokensession.Store {
-			url := "redis://" + addr
+			url := "redis://default:" + suite.Secrets[0] + "@" + addr
 			if addr != server.Addr {
 				url += "?read_timeout=" + impatience.String()
 			}

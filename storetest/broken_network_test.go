@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,15 @@ var brokenClients = []brokenClient{
 		s.outage = func(_ context.Context, m message, err error) (message, error) { return m, err }
 		return s
 	}, "13/deadline"},
+
+	{"an outage shows the password", func(s *client) tokensession.Store {
+		good := s.outage
+		s.outage = func(ctx context.Context, m message, err error) (message, error) {
+			m, err = good(ctx, m, err)
+			return m, fmt.Errorf("net://user:%s@host: %w", password, err)
+		}
+		return s
+	}, "Errors/secrets_in_outages"},
 
 	{"a write is sent again, and what is found is the answer", resendingWrites("Create", "Update", "Touch"),
 		"14/lost_create 14/lost_update 14/lost_touch"},

@@ -275,6 +275,11 @@ var brokenStores = []broken{
 		return s
 	}, "Errors", ""},
 
+	{"an error shows the password", func(s *reference) tokensession.Store {
+		s.notFound = func(string) error { return fmt.Errorf("net://user:%s@host: %w", password, tokensession.ErrNotFound) }
+		return s
+	}, "Errors", ""},
+
 	{"empty Data is no record", func(s *reference) tokensession.Store { return emptyless{s} }, "2 7", ""},
 
 	{"1 MiB, where 4 are declared", func(s *reference) tokensession.Store { s.limit = 1 << 20; return s }, "2", ""},
@@ -387,6 +392,8 @@ var brokenStores = []broken{
 	{"an index keeps who had an id before", func(s *reference) tokensession.Store {
 		return &haunted{reference: s, former: make(map[string]string)}
 	}, "OwnerIndex", ""},
+
+	{"an index keeps who had a record that expired", func(s *reference) tokensession.Store { return inheriting{s} }, "OwnerIndex", ""},
 
 	{"nobody is an owner", func(s *reference) tokensession.Store { return nobodys{s} }, "18 OwnerIndex", ""},
 
@@ -1418,4 +1425,20 @@ func (s hasty) DeleteOwner(ctx context.Context, owner string) (int, error) {
 		return 0, tokensession.ErrClosed
 	}
 	return s.reference.DeleteOwner(ctx, owner)
+}
+
+// inheriting leaves the index as it is where a Create replaces what has expired.
+type inheriting struct{ *reference }
+
+func (s inheriting) Create(ctx context.Context, id string, rec tokensession.Record) (tokensession.Version, error) {
+	s.mu.Lock()
+	former := s.records[s.key(s.space, id)]
+	s.mu.Unlock()
+	v, err := s.reference.Create(ctx, id, rec)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.records[s.key(s.space, id)]; err == nil && former != nil && r != nil {
+		r.indexed = former.indexed
+	}
+	return v, err
 }

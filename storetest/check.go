@@ -40,7 +40,7 @@ func (s Suite) examine(t *testing.T, r *rule, c check) *recorder {
 			lines:   []string{"the store's clock cannot be turned (Suite.InProcess), and to wait takes too long"},
 		}
 	}
-	rec := &recorder{rule: r}
+	rec := &recorder{rule: r, secrets: s.Secrets}
 	run := func(t *testing.T) {
 		rec.TB = t
 		rec.within(func() { c.run(s.newProbe(rec, r, exact)) })
@@ -99,9 +99,10 @@ func (r *recorder) bubble(t *testing.T, f func(*testing.T)) {
 // what is left after that is what rule 18 is about.
 type recorder struct {
 	testing.TB
-	rule  *rule
-	calls atomic.Int64 // how many calls of the store have returned
-	done  atomic.Bool
+	rule    *rule
+	secrets []string     // which no report shows
+	calls   atomic.Int64 // how many calls of the store have returned
+	done    atomic.Bool
 	// failing is failed, for races, which cannot wait for a lock.
 	failing atomic.Bool
 
@@ -149,7 +150,16 @@ func (r *recorder) replay(t *testing.T) {
 // front, tells a reader nothing.
 func say(t *testing.T, text string) { fmt.Fprintln(t.Output(), text) }
 
+// without returns text without the secrets.
+func without(secrets []string, text string) string {
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, "(a secret)")
+	}
+	return text
+}
+
 func (r *recorder) note(failed bool, line string) {
+	line = without(r.secrets, line)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lines = append(r.lines, line)

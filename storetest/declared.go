@@ -79,6 +79,9 @@ func (s Suite) mistakes() (list []string) {
 	if s.IOTimeout < 0 || s.IOTimeout > 0 && s.Network == nil {
 		mistake("Suite.IOTimeout is %v; it is for the stores that Suite.Network opens, and 0 or more", s.IOTimeout)
 	}
+	if slices.Contains(s.Secrets, "") {
+		mistake("Suite.Secrets has an empty string, which every error shows")
+	}
 	if s.Shared && s.Reopen == nil {
 		mistake("Suite.Shared is set, but Reopen, which opens what is shared, is nil")
 	}

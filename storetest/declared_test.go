@@ -79,10 +79,11 @@ func TestMistakes(t *testing.T) {
 		Shared:       true,
 		Budget:       -1,
 		IOTimeout:    time.Second,
+		Secrets:      []string{""},
 		Waive:        map[string]string{"Rule07_Updte": "a reason", "Rule08_Versions": " "},
 	}
 	mistakes := strings.Join(s.mistakes(), "\n")
-	for _, want := range []string{"Capabilities", "Granularity", "TooLarge", "Shared", "Budget", "IOTimeout", "Rule07_Updte", "Rule08_Versions"} {
+	for _, want := range []string{"Capabilities", "Granularity", "TooLarge", "Shared", "Budget", "IOTimeout", "Secrets", "Rule07_Updte", "Rule08_Versions"} {
 		if !strings.Contains(mistakes, want) {
 			t.Errorf("%s is no mistake of these: %s", want, mistakes)
 		}

@@ -373,6 +373,7 @@ func networked(tb testing.TB, spoil func(*client) tokensession.Store) Suite {
 	unused := func() string { return fmt.Sprint(spaces.Add(1), " ") }
 	return Suite{
 		Capabilities: Counter | Lister | Closer,
+		Secrets:      []string{password},
 		New:          func(testing.TB) tokensession.Store { return newClient(server.Addr().String(), unused()) },
 		Namespaces: func(_ testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
 			run := unused()

@@ -86,6 +86,19 @@ func ownersRecreated(p *probe) {
 	p.wantGone(id)
 }
 
+// ownersSucceeded gives an id to another owner by a Create where a record has expired.
+func ownersSucceeded(p *probe) {
+	capability[tokensession.OwnerIndex](p)
+	ids, _ := p.expired(1)
+	p.mustCreate(ids[0], record("new", "other", time.Hour))
+	p.wantOwned("owner")
+	p.wantOwned("other", ids[0])
+	p.wantDeleted("owner", 0)
+	p.wantRecord(ids[0], record("new", "other", 0))
+	p.wantDeleted("other", 1)
+	p.wantGone(ids[0])
+}
+
 // ownersOutlive prolongs records of a short life: the index must not forget them when
 // that would have ended.
 func ownersOutlive(p *probe) {

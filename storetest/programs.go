@@ -50,7 +50,7 @@ func (s Suite) Replay(t *testing.T, program string) error {
 		return fmt.Errorf("storetest: %w", err)
 	}
 	if diff := s.run(t, prog); diff != nil {
-		return errors.New(diff.report(prog))
+		return errors.New(without(s.Secrets, diff.report(prog)))
 	}
 	return nil
 }

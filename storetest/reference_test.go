@@ -322,8 +322,12 @@ func suite(spoil func(*reference) tokensession.Store) Suite {
 		Capabilities: AllCapabilities,
 		InProcess:    true,
 		TooLarge:     4<<20 + 1,
+		Secrets:      []string{password},
 	}
 }
+
+// password is one that broken stores show.
+const password = "hunter2"
 
 func healthy(s *reference) tokensession.Store { return s }
 

@@ -50,6 +50,24 @@ func TestOwnersAreNamed(t *testing.T) {
 	}
 }
 
+// TestReportsKeepSecrets wants a report of an error that shows a password not to show it.
+func TestReportsKeepSecrets(t *testing.T) {
+	got := report(t, func(s *reference) tokensession.Store {
+		s.notFound = func(string) error { return errors.New("net://user:" + password + "@host: no such record") }
+		return s
+	}, "Errors/secrets")
+	if strings.Contains(got, password) || !strings.Contains(got, "seen: Get reports: net://user:(a secret)@host") {
+		t.Error(strings.ReplaceAll(got, password, "PASSWORD"))
+	}
+	err := suite(func(s *reference) tokensession.Store {
+		s.notFound = func(string) error { return errors.New("net://user:" + password + "@host: no such record") }
+		return s
+	}).Replay(t, `Get "a"`)
+	if err == nil || strings.Contains(err.Error(), password) || !strings.Contains(err.Error(), "(a secret)") {
+		t.Errorf("a program that is replayed shows the password, or nothing")
+	}
+}
+
 // lagging is a store on which the first Create or Update that loses succeeds all the same, once the
 // goroutine that won has made more calls than are remembered of it.
 type lagging struct {
