@@ -22,7 +22,8 @@ import (
 
 // visit is what a session of the demo holds.
 type visit struct {
-	Views int `json:"views"`
+	Views int    `json:"views"`
+	Agent string `json:"agent"` // what the client called itself when it signed in
 }
 
 // site is the demo: pages for browsers, which keep the token in a cookie, and the
@@ -57,6 +58,9 @@ func (d *site) handler() http.Handler {
 	pages.Handle("GET /{$}", forBrowser(d.home))
 	pages.Handle("POST /sign-in", forBrowser(d.signIn))
 	pages.Handle("POST /sign-out", forBrowser(d.signOut))
+	pages.Handle("POST /renew", forBrowser(d.renew))
+	pages.Handle("POST /sessions/end", forBrowser(d.endDevice))
+	pages.Handle("POST /sessions/end-others", forBrowser(d.endOthers))
 
 	api := http.NewServeMux()
 	api.Handle("POST /api/session", forProgram(d.apiSignIn))
@@ -80,7 +84,11 @@ func (d *site) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return d.render(w, http.StatusOK, page{answer: a})
+	list, err := d.devices(r.Context(), s)
+	if err != nil {
+		return err
+	}
+	return d.render(w, http.StatusOK, page{answer: a, Devices: list})
 }
 
 func (d *site) signIn(w http.ResponseWriter, r *http.Request) error {
@@ -88,7 +96,7 @@ func (d *site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if wrong != "" {
 		return d.render(w, http.StatusBadRequest, page{Problem: wrong})
 	}
-	if err := begin(r.Context(), d.pages.Get(r.Context()), name); err != nil {
+	if err := begin(r, d.pages.Get(r.Context()), name); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -109,7 +117,7 @@ func (d *site) apiSignIn(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, http.StatusBadRequest, problem{wrong})
 	}
 	s := d.api.Get(r.Context())
-	if err := begin(r.Context(), s, name); err != nil {
+	if err := begin(r, s, name); err != nil {
 		return err
 	}
 	a, err := d.answer(r.Context(), s)
@@ -141,12 +149,13 @@ func (d *site) apiSignOut(w http.ResponseWriter, r *http.Request) error {
 
 // begin signs a user in, in a new session: whoever knew the token of the old one
 // knows nothing of this.
-func begin(ctx context.Context, s *session.Session[visit], name string) error {
-	if err := s.Reset(ctx); err != nil {
+func begin(r *http.Request, s *session.Session[visit], name string) error {
+	if err := s.Reset(r.Context()); err != nil {
 		return err
 	}
 	s.SetOwner(name)
-	return s.Save(ctx)
+	s.Data.Agent = agentOf(r)
+	return s.Save(r.Context())
 }
 
 // view counts a view. Update repeats the function where another request was faster,
@@ -198,9 +207,9 @@ func (d *site) answer(ctx context.Context, s *session.Session[visit]) (answer, e
 	}, nil
 }
 
-// secret finds the hash of the token's secret. It opens nothing, but a page is not
-// the place for it either.
-var secret = regexp.MustCompile(`(secret=.{6})\S+`)
+// secret finds the hash of the token's secret, and what leads from a former one to it. They
+// open nothing by themselves, but a page is not the place for them either.
+var secret = regexp.MustCompile(`((?:secret|former)=.{6})\S+`)
 
 const maxName = 64
 
@@ -282,6 +291,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // page is what page.html shows: the form if Name is empty.
 type page struct {
 	answer
+	Devices    devices
 	Problem    string // what was wrong with the form, if anything
 	MaxName    int
 	URL, Place string
