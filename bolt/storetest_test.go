@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"bytes"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 var suite = storetest.Suite{
 	New:          func(tb testing.TB) tokensession.Store { return file(tb)() },
 	Capabilities: storetest.AllCapabilities,
+	Corrupt:      damaged,
 	Reopen:       file,
 	Namespaces:   buckets,
 	InProcess:    true,
@@ -46,6 +48,26 @@ func buckets(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store
 	}
 	tb.Cleanup(func() { db.Close() })
 	return bucket(tb, db, a), bucket(tb, db, b)
+}
+
+// damaged returns the store of a bucket, and what flips a bit in a record there.
+func damaged(tb testing.TB) (tokensession.Store, func(id string)) {
+	db, err := bbolt.Open(filepath.Join(tb.TempDir(), "sessions.db"), 0o600, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { db.Close() })
+	return bucket(tb, db, "a"), func(id string) {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			records := tx.Bucket([]byte("a")).Bucket([]byte("records"))
+			value := bytes.Clone(records.Get([]byte(id)))
+			value[len(value)-1] ^= 1
+			return records.Put([]byte(id), value)
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 func bucket(tb testing.TB, db *bbolt.DB, name string) tokensession.Store {

@@ -27,6 +27,15 @@ func TestMemcache(t *testing.T) {
 		suite := memcacheSuite(func(tb testing.TB, prefix string) tokensession.Store {
 			return openMemcache(tb, one.URL, prefix)
 		})
+		suite.Corrupt = func(tb testing.TB) (tokensession.Store, func(string)) {
+			prefix, client := memcachePrefix(), gomemcache.New(one.Addr)
+			return openMemcache(tb, one.URL, prefix), func(id string) {
+				defer client.Close()
+				if err := client.Replace(&gomemcache.Item{Key: prefix + ":" + id, Value: []byte("hello")}); err != nil {
+					tb.Fatal(err)
+				}
+			}
+		}
 		suite.IOTimeout = impatience
 		suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {
 			prefix := memcachePrefix()

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/tokensession/tokensession"
 	"github.com/tokensession/tokensession/integration/backend"
 	"github.com/tokensession/tokensession/redis"
@@ -17,6 +19,18 @@ import (
 func TestRedis(t *testing.T) {
 	server := backend.Redis(t)
 	suite := redisSuite(server.URL)
+	suite.Corrupt = func(tb testing.TB) (tokensession.Store, func(string)) {
+		prefix, client := newRedisPrefix(), bareRedis(tb, server.Addr)
+		return openRedis(tb, server.URL, prefix), func(id string) {
+			keys, err := client.Keys(tb.Context(), prefix+"*s:"+id).Result()
+			if err != nil || len(keys) != 1 {
+				tb.Fatalf("%d keys of the record, %v", len(keys), err)
+			}
+			if err := client.Set(tb.Context(), keys[0], "hello", goredis.KeepTTL).Err(); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
 	suite.IOTimeout = impatience
 	suite.Secrets = []string{rand.Text()} // the user default has no password, and accepts any
 	suite.Network = func(tb testing.TB) (string, func(string) tokensession.Store) {

@@ -51,6 +51,19 @@ func sealedSuite(s storetest.Suite) storetest.Suite {
 			return over(tb, inA), over(tb, inB)
 		}
 	}
+	s.Corrupt = func(tb testing.TB) (tokensession.Store, func(string)) {
+		under := driver.New(tb)
+		return over(tb, under), func(id string) {
+			rec, err := under.Get(tb.Context(), id)
+			if err == nil {
+				rec.Data = append([]byte("x"), rec.Data...)
+				_, err = under.Update(tb.Context(), id, rec)
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
 	s.Budget = 50 * time.Millisecond
 	return s
 }

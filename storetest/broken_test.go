@@ -280,6 +280,17 @@ var brokenStores = []broken{
 		return s
 	}, "Errors", ""},
 
+	{"what cannot be read is no record", func(s *reference) tokensession.Store {
+		s.corrupt = tokensession.ErrNotFound
+		return s
+	}, "Errors Lister OwnerIndex", ""},
+
+	{"what cannot be read cannot be deleted", func(s *reference) tokensession.Store { return unreadable{s} }, "Errors", ""},
+
+	{"All ends at what cannot be read", func(s *reference) tokensession.Store { return listing{s, discouraged} }, "Lister", ""},
+
+	{"ByOwner ends at what cannot be read", func(s *reference) tokensession.Store { return walking{s, discouraged} }, "OwnerIndex", ""},
+
 	{"empty Data is no record", func(s *reference) tokensession.Store { return emptyless{s} }, "2 7", ""},
 
 	{"1 MiB, where 4 are declared", func(s *reference) tokensession.Store { s.limit = 1 << 20; return s }, "2", ""},
@@ -1441,4 +1452,25 @@ func (s inheriting) Create(ctx context.Context, id string, rec tokensession.Reco
 		r.indexed = former.indexed
 	}
 	return v, err
+}
+
+// unreadable reads what it is to delete.
+type unreadable struct{ *reference }
+
+func (s unreadable) Delete(ctx context.Context, id string) error {
+	if _, err := s.reference.Get(ctx, id); errors.Is(err, tokensession.ErrCorrupt) {
+		return err
+	}
+	return s.reference.Delete(ctx, id)
+}
+
+// discouraged ends at the first error, as if nothing came after it.
+func discouraged(_ *reference, _ context.Context, seq entries) entries {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for e, err := range seq {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }

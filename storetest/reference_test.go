@@ -33,6 +33,7 @@ type row struct {
 	indexed   string // the owner it is found by
 	version   tokensession.Version
 	until     time.Time // the zero Time: for ever
+	damaged   bool
 }
 
 // habits are what a store decides on its way. Broken stores have bad ones.
@@ -49,6 +50,7 @@ type habits struct {
 	window   func(op string, mu *sync.Mutex) // between a look and what depends on it
 	index    func(r *row, created bool) string
 	notFound func(id string) error
+	corrupt  error // of a row that is damaged
 	limit    int
 }
 
@@ -73,6 +75,7 @@ func goodHabits() habits {
 		window:   func(string, *sync.Mutex) {},
 		index:    func(r *row, _ bool) string { return r.owner },
 		notFound: func(string) error { return tokensession.ErrNotFound },
+		corrupt:  tokensession.ErrCorrupt,
 		limit:    4 << 20,
 	}
 }
@@ -91,6 +94,15 @@ func newReference(srv *server, space string) *reference {
 }
 
 func newServer() *server { return &server{records: make(map[string]*row)} }
+
+// damage makes the record of an id one that nobody can read.
+func (s *server) damage(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		r.damaged = r.damaged || r.id == id
+	}
+}
 
 // begin is what every method does first. It locks the server unless it fails.
 func (s *reference) begin(ctx context.Context, id string, rec *tokensession.Record) error {
@@ -141,6 +153,9 @@ func (s *reference) Get(ctx context.Context, id string) (tokensession.Record, er
 	if r == nil {
 		return tokensession.Record{}, s.notFound(id)
 	}
+	if r.damaged {
+		return tokensession.Record{}, s.corrupt
+	}
 	return s.record(r), nil
 }
 
@@ -152,7 +167,9 @@ func (s *reference) Create(ctx context.Context, id string, rec tokensession.Reco
 	if len(rec.Data) > s.limit {
 		return "", tokensession.ErrTooLarge
 	}
-	if s.find("Create", id) != nil {
+	if r := s.find("Create", id); r != nil && r.damaged {
+		return "", s.corrupt
+	} else if r != nil {
 		return "", tokensession.ErrExists
 	}
 	s.window("Create", &s.mu)
@@ -171,6 +188,9 @@ func (s *reference) Update(ctx context.Context, id string, rec tokensession.Reco
 	if r == nil {
 		return "", s.notFound(id)
 	}
+	if r.damaged {
+		return "", s.corrupt
+	}
 	if r.version != rec.Version {
 		return "", tokensession.ErrConflict
 	}
@@ -187,6 +207,9 @@ func (s *reference) Touch(ctx context.Context, id string, ttl time.Duration) err
 	r := s.find("Touch", id)
 	if r == nil {
 		return s.notFound(id)
+	}
+	if r.damaged {
+		return s.corrupt
 	}
 	r.until = s.habits.until(time.Now(), rec.TTL)
 	return nil
@@ -208,7 +231,11 @@ const anyID = "any"
 func (s *reference) selected(op string, want func(*row) bool) (list []tokensession.Entry) {
 	for _, r := range s.records {
 		if s.inSpace(r, s.space) && want(r) && !s.dead(op, r.until, time.Now()) {
-			list = append(list, tokensession.Entry{ID: r.id, Record: s.record(r)})
+			e := tokensession.Entry{ID: r.id}
+			if !r.damaged {
+				e.Record = s.record(r)
+			}
+			list = append(list, e)
 		}
 	}
 	return list
@@ -271,7 +298,11 @@ func (s *reference) walk(list func() ([]tokensession.Entry, error)) iter.Seq2[to
 			yield(tokensession.Entry{}, err)
 		}
 		for _, e := range entries {
-			if !yield(e, nil) {
+			var err error
+			if e.TTL == 0 {
+				err = s.corrupt
+			}
+			if !yield(e, err) {
 				return
 			}
 		}
@@ -318,6 +349,10 @@ func suite(spoil func(*reference) tokensession.Store) Suite {
 		Reopen: func(testing.TB) func() tokensession.Store {
 			srv := newServer()
 			return func() tokensession.Store { return fresh(srv, "") }
+		},
+		Corrupt: func(tb testing.TB) (tokensession.Store, func(string)) {
+			srv := newServer()
+			return fresh(srv, ""), srv.damage
 		},
 		Capabilities: AllCapabilities,
 		InProcess:    true,

@@ -257,11 +257,17 @@ checked first, then the context, then whether the store is closed.`,
 	{
 		name: "Errors",
 		text: `The errors named here may come wrapped; compare them with errors.Is. No error
-holds a password or more of an id than its first 8 characters.`,
+holds a password or more of an id than its first 8 characters.
+
+ErrCorrupt says that something stands under the id which is no record that
+this store can read. It is an answer, but not about what the record was:
+reading it again gives the same, and Delete removes it.`,
 		checks: []check{
 			{"discreet", still, errorsDiscreet},
 			{"secrets", still, errorsSecrets},
 			{"secrets_in_outages", still, errorsSecretsInOutages},
+			{"corrupt", still, errorsCorrupt},
+			{"corrupt_deleted", still, errorsCorruptDeleted},
 		},
 	},
 	{
@@ -305,6 +311,7 @@ iteration goes on, or with the zero Entry, and the iteration has ended.`,
 			{"reenters", still, all.reenters},
 			{"keeps", still, all.keeps},
 			{"beside_writes", still, all.besideWrites},
+			{"corrupt", still, all.corrupt},
 		},
 	},
 	{
@@ -331,6 +338,7 @@ the call may stay or go.`,
 			{"by_owner_reenters", still, byOwner.reenters},
 			{"by_owner_keeps", still, byOwner.keeps},
 			{"by_owner_beside_writes", still, byOwner.besideWrites},
+			{"by_owner_corrupt", still, byOwner.corrupt},
 			{"delete_beside_update", still, deleteOwnerBesideUpdate},
 		},
 	},

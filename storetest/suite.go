@@ -179,6 +179,11 @@ type Suite struct {
 	// waits as long, so let it be some tenths of a second there. 0: it does not wait.
 	IOTimeout time.Duration
 
+	// Corrupt returns a new and empty store, and a function that damages the record of an id in
+	// its backend, so that the store cannot read it ([tokensession.ErrCorrupt]). Nil: nothing
+	// can stand there that the store cannot read.
+	Corrupt func(tb testing.TB) (store tokensession.Store, damage func(id string))
+
 	// Secrets are what no error may show: the password that Network puts into a URL, say.
 	// Reports of failures do not show them either.
 	Secrets []string
