@@ -89,8 +89,12 @@ func (o ownerIndex) ByOwner(ctx context.Context, owner string) iter.Seq2[tokense
 			yield(tokensession.Entry{}, err)
 			return
 		}
+		// An index shows what whoever can write to it likes. The record says whose it is.
+		yieldOwn := func(e tokensession.Entry, err error) bool {
+			return err == nil && e.Owner != owner || yield(e, err)
+		}
 		for _, k := range slices.Backward(o.keys) {
-			if !o.show("byowner", o.sealed.ByOwner(ctx, k.tag(owner)), yield) {
+			if !o.show("byowner", o.sealed.ByOwner(ctx, k.tag(owner)), yieldOwn) {
 				return
 			}
 		}

@@ -1,8 +1,11 @@
 package seal_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"testing"
 
 	"github.com/tokensession/tokensession"
@@ -108,4 +111,33 @@ func TestSealInSeal(t *testing.T) {
 	wantRecord(t, s, "id0", "data", "ada")
 	wantOwned(t, s, "ada", "id0", "id1", "id2")
 	wantCorrupt(t, sealed(t, sealed(t, m, newKey), oldKey), "id0")
+}
+
+// lying is an index that shows everybody's records to all, as whoever can write to one can
+// make it do.
+type lying struct {
+	tokensession.Store
+	tokensession.OwnerIndex
+}
+
+func (l lying) ByOwner(ctx context.Context, _ string) iter.Seq2[tokensession.Entry, error] {
+	all, _ := tokensession.As[tokensession.Lister](l.Store)
+	return all.All(ctx)
+}
+
+func TestIndexThatLies(t *testing.T) {
+	m := newMemory(t)
+	s := sealed(t, lying{m, ownerIndex(t, m)}, newKey)
+	create(t, s, "bobs", record("data", "bob"))
+	create(t, s, "alices", record("data", "alice"))
+	var shown []string
+	for e, err := range ownerIndex(t, s).ByOwner(t.Context(), "alice") {
+		if err != nil {
+			t.Error(err)
+		}
+		shown = append(shown, e.ID)
+	}
+	if !slices.Equal(shown, []string{"alices"}) {
+		t.Errorf("of alice: %q", shown)
+	}
 }
