@@ -97,15 +97,15 @@ func (m *Manager[T]) inform(info *Info[T], rec *tokensession.Record, now time.Ti
 // [tokensession.ErrInvalidOwner]. End goes on when ctx is cancelled, each operation of the
 // store for StoreTimeout.
 func (m *Manager[T]) End(ctx context.Context, owner, id string) error {
+	if len(id) != idLen || !isBase64URL(id) {
+		return fmt.Errorf("session: end: %w of this owner: an ID has %d characters of base64url", tokensession.ErrNotFound, idLen)
+	}
 	return wrap("end", id, m.endOne(ctx, owner, id))
 }
 
 func (m *Manager[T]) endOne(ctx context.Context, owner, id string) error {
 	if err := checkOwner(owner); err != nil {
 		return err
-	}
-	if len(id) != idLen || !isBase64URL(id) {
-		return fmt.Errorf("%w of this owner: an ID has %d characters of base64url", tokensession.ErrNotFound, idLen)
 	}
 	owns, err := m.owns(ctx, owner, id)
 	if err != nil {
@@ -206,7 +206,8 @@ func (m *Manager[T]) idsOf(ctx context.Context, index tokensession.OwnerIndex, o
 		}
 		err = errors.Join(err, entryErr)
 	}
-	return ids, err
+	slices.Sort(ids)
+	return slices.Compact(ids), err // a server may repeat one
 }
 
 func (m *Manager[T]) delete(ctx context.Context, id string) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tokensession/tokensession"
+	"github.com/tokensession/tokensession/memory"
 	"github.com/tokensession/tokensession/session"
 )
 
@@ -546,5 +547,45 @@ func TestEndOwnerWhileTheOwnerChanges(t *testing.T) {
 			}
 			a.expectNotes(t, "alice")
 		}
+	}
+}
+
+// repeating is a store whose server may show a record twice, as the contract lets it.
+type repeating struct{ *memory.Store }
+
+func (s repeating) ByOwner(ctx context.Context, owner string) iter.Seq2[tokensession.Entry, error] {
+	return func(yield func(tokensession.Entry, error) bool) {
+		for range 2 {
+			for e, err := range s.Store.ByOwner(ctx, owner) {
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func TestEndedSessionsAreCountedOnce(t *testing.T) {
+	store := memory.New(nil)
+	defer store.Close()
+	a := newAppOn(t, &flaky{Store: repeating{store}}, nil)
+	for range 2 {
+		a.login(t, "alice", "")
+	}
+	a.log.take()
+	if err := a.EndOwner(t.Context(), "alice", "none"); err != nil {
+		t.Fatal(err)
+	}
+	if log := a.log.take(); !strings.Contains(log, "count=2") {
+		t.Error(log)
+	}
+}
+
+// What is no ID may be anything, and does not stand in an error.
+func TestEndDoesNotShowWhatIsNoID(t *testing.T) {
+	a := newApp(t, nil)
+	err := a.End(t.Context(), "alice", "x\nlevel=ERROR")
+	if !errors.Is(err, tokensession.ErrNotFound) || strings.Contains(err.Error(), "x\n") {
+		t.Errorf("%q", err)
 	}
 }
