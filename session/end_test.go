@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -586,4 +587,65 @@ func TestRecoveringMiddlewareInside(t *testing.T) {
 	if data, _, ok := a.stored(t, w.Header().Get("X-Auth-Token")); !ok || data.Views != 1 || w.Code != 500 {
 		t.Errorf("status %d, %v, %+v", w.Code, ok, data)
 	}
+}
+
+// A session that is saved every hour, or whose request lasts, is in use, though nothing of it
+// changes.
+func TestSavingAndLongRequestsKeepASessionAlive(t *testing.T) {
+	hourly := func(ctx context.Context, s *sess) {
+		for range 20 {
+			time.Sleep(time.Hour)
+			if err := s.Save(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	write := func(w http.ResponseWriter) { io.WriteString(w, "at once") }
+	for name, use := range map[string]func(a *app, token string){
+		"saved in a request": func(a *app, token string) { a.request(token, hourly) },
+		"saved without HTTP": func(a *app, token string) { hourly(t.Context(), a.load(t, token)) },
+		"a long request": func(a *app, token string) {
+			a.request(token, func(context.Context, *sess) { time.Sleep(7 * time.Hour) })
+			time.Sleep(2 * time.Hour)
+		},
+		"a long response": func(a *app, token string) {
+			a.serve(a.newRequest(token), func(w http.ResponseWriter, r *http.Request) {
+				write(w)
+				time.Sleep(7 * time.Hour)
+			})
+			time.Sleep(2 * time.Hour)
+		},
+		"a long response to a request that was touched": func(a *app, token string) {
+			time.Sleep(time.Hour)
+			a.serve(a.newRequest(token), func(w http.ResponseWriter, r *http.Request) {
+				write(w)
+				time.Sleep(7 * time.Hour)
+			})
+			time.Sleep(2 * time.Hour)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newApp(t, &session.Options[account]{IdleTimeout: 8 * time.Hour})
+			token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+			use(a, token)
+			if _, _, ok := a.stored(t, token); !ok {
+				t.Errorf("%s: it has expired; %d Touches", name, a.store.count("Touch"))
+			}
+		})
+	}
+}
+
+func TestSaveLearnsOfALogout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t, &session.Options[account]{IdleTimeout: 8 * time.Hour})
+		token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+		s := a.load(t, token)
+		if err := a.load(t, token).Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := s.Save(t.Context()); !errors.Is(err, session.ErrGone) {
+			t.Errorf("Save: %v", err)
+		}
+	})
 }

@@ -657,3 +657,68 @@ func TestDestroyRacingRenew(t *testing.T) {
 		})
 	}
 }
+
+// A Renew whose answer was lost may have taken effect. If the store answers when the response
+// goes out, the client is told.
+func TestLostRenewIsAskedAbout(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		for name, then := range map[string]step{
+			"and nothing":                         looking,
+			"and a save":                          func(ctx context.Context, s *sess) { s.Data.Views++ },
+			"and a logout elsewhere, and nothing": nil,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				a := newApp(t, nil)
+				old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+				a.log.take()
+				w := a.request(old, func(ctx context.Context, s *sess) {
+					a.store.set(nil, map[string]error{"Update": errDown})
+					if err := s.Renew(ctx, grace); !errors.Is(err, errDown) {
+						t.Error(err)
+					}
+					a.store.set(nil, nil)
+					if then == nil {
+						if err := a.store.Store.Delete(ctx, s.ID()); err != nil {
+							t.Error(err)
+						}
+						return
+					}
+					then(ctx, s)
+				})
+				token := w.Header().Get("X-Auth-Token")
+				if then == nil {
+					if token != "" {
+						t.Errorf("grace %v, %s: a token was sent", grace, name)
+					}
+					return
+				}
+				time.Sleep(2 * time.Minute)
+				if _, _, ok := a.stored(t, token); !ok || w.Code != 200 {
+					t.Errorf("grace %v, %s: status %d, and the client is logged out", grace, name, w.Code)
+				}
+				if grace == 0 && !strings.Contains(a.log.take(), "event=renewed") {
+					t.Errorf("%s: no event", name)
+				}
+			})
+		}
+	}
+}
+
+// A request that has renewed the token, and is answered late, does not overwrite the token of a
+// login that another one was meanwhile.
+func TestNoRenewedTokenOverANewerLogin(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		a := newApp(t, nil)
+		old := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Name = "x" })
+		w := a.request(old, func(ctx context.Context, s *sess) {
+			login := a.load(t, old) // by a request that came with the same token
+			renewing(t, grace)(ctx, s)
+			if err := errors.Join(login.Reset(ctx), login.Save(ctx)); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, sent := w.Header()["X-Auth-Token"]; sent || w.Code != 200 {
+			t.Errorf("grace %v: status %d, %v", grace, w.Code, w.Header())
+		}
+	}
+}

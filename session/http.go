@@ -25,8 +25,10 @@ type visit[T any] struct {
 	err      error     // why the response was replaced
 	sent     atomic.Bool
 	carried  bool // the request had a token
+	told     bool // the header has a token, or an end of one
 	answered bool // OnError has returned
-	touched  bool // renewing the idle timeout was tried
+	returned bool // the handler has
+	silent   bool // the idle timeout is not to be tried again: the store does not answer
 	done     bool // nothing has panicked
 }
 
@@ -81,8 +83,11 @@ type requestContext[T any] struct {
 }
 
 func (c *requestContext[T]) Value(k any) any {
-	if k == any(key[T]{c.session.s.m}) {
+	switch k {
+	case any(key[T]{c.session.s.m}):
 		return c.session
+	case any(outsideKey{}):
+		return c.session.s.visit
 	}
 	return c.Context.Value(k)
 }
@@ -126,6 +131,7 @@ func (v *visit[T]) enter() bool {
 
 // leave does what is left to do when the handler has returned.
 func (v *visit[T]) leave() {
+	v.returned = true
 	if !v.sent.Load() {
 		v.save()
 		return
@@ -149,6 +155,7 @@ func (v *visit[T]) abandon() {
 	case !v.sent.Load():
 		v.state.mu.Lock()
 		defer v.state.mu.Unlock()
+		v.addVary(v.Header())
 		v.tell(v.Header())
 		v.sent.Store(true) // what a goroutine of the handler renews now, nobody would be told
 	case v.answered:
@@ -166,16 +173,20 @@ func (v *visit[T]) save() error {
 		return v.err
 	}
 	h := v.Header()
+	v.addVary(h)
 	if v.err = v.settle(h); v.err != nil {
 		v.fail(v.err)
-		return v.err
 	}
+	return v.err
+}
+
+// addVary says that the response depends on the token, if the handler looked at what it opens.
+func (v *visit[T]) addVary(h http.Header) {
 	if v.state.used.Load() {
 		for _, name := range v.m.vary {
 			addVary(h, name)
 		}
 	}
-	return nil
 }
 
 // settle stores the session and puts its token into the header. While it does, no
@@ -212,21 +223,27 @@ func (v *visit[T]) tell(h http.Header) {
 		return
 	}
 	forbidStoring(h)
-	v.keptOutside(h["Set-Cookie"][others:])
+	v.told = true
+	v.keepOutside(h["Set-Cookie"][others:])
 }
 
-// keptOutside lets cookies stay where a manager outside of this one replaces the response:
+// keepOutside lets cookies stay where a manager outside of this one replaces the response:
 // what they say is in force.
-func (v *visit[T]) keptOutside(cookies []string) {
-	for w := v.ResponseWriter; w != nil; w = unwrapped(w) {
-		if outer, ok := w.(interface{ keep(cookies []string) }); ok {
-			outer.keep(cookies)
-		}
+func (v *visit[T]) keepOutside(cookies []string) {
+	if outside, ok := v.r.Context().Value(outsideKey{}).(interface{ keep(cookies []string) }); ok {
+		outside.keep(cookies)
 	}
 }
 
 // keep adds to the cookies that stay when the response is replaced.
-func (v *visit[T]) keep(cookies []string) { v.cookies = append(v.cookies, cookies...) }
+func (v *visit[T]) keep(cookies []string) {
+	v.cookies = append(v.cookies, cookies...)
+	v.told = true
+	v.keepOutside(cookies)
+}
+
+// outsideKey is the context key of the innermost visit, whatever its manager.
+type outsideKey struct{}
 
 // autosave stores what changed. An error is one that the client has to know of. The
 // caller holds op.
@@ -263,13 +280,18 @@ func (v *visit[T]) autosave() error {
 	return err
 }
 
-// liveOn does what a session needs of which nothing is to be stored.
+// liveOn does what a session needs of which nothing is to be stored. Before the header goes
+// out, no clock is looked at: few handlers take long until then, and there is a second look.
 func (v *visit[T]) liveOn() {
 	s := &v.state
 	if s.unconfirmed && !v.sent.Load() {
 		v.confirm()
 	}
-	if s.over == nil && !v.touched && s.touchDue() {
+	now := s.readAt
+	if v.returned {
+		now = time.Now()
+	}
+	if s.over == nil && !v.silent && s.touchDue(now) {
 		v.touch()
 	}
 }
@@ -278,9 +300,9 @@ func (v *visit[T]) liveOn() {
 // again, and there is most of the timeout left for it. So that is no reason to refuse
 // this one. What cannot be decoded is not kept alive by requests that do not look at it.
 func (v *visit[T]) touch() {
-	v.touched = true
 	if !v.state.used.Load() {
 		if _, err := v.m.decode(v.state.base); err != nil {
+			v.silent = true
 			v.m.opts.Logger.Error("session: a record cannot be decoded; it is left to expire",
 				"session", v.state.id(), "error", err)
 			return
@@ -288,6 +310,7 @@ func (v *visit[T]) touch() {
 	}
 	err := v.state.detached(v.r.Context(), v.state.touch)
 	if err != nil && !errors.Is(err, ErrGone) {
+		v.silent = true
 		v.m.opts.Logger.Warn("session: the idle timeout is not renewed", "error", wrap("touch", v.state.id(), err))
 	}
 }
@@ -298,6 +321,7 @@ func (v *visit[T]) touch() {
 func (v *visit[T]) confirm() {
 	err := v.state.detached(v.r.Context(), v.state.confirm)
 	if err != nil && !errors.Is(err, ErrGone) {
+		v.silent = true
 		v.m.opts.Logger.Warn("session: the new token is sent as it was known", "error", wrap("confirm", v.state.id(), err))
 	}
 }
@@ -313,7 +337,12 @@ func (v *visit[T]) fail(err error) {
 	if v.context.Context != nil {
 		r = r.WithContext(&v.context)
 	}
-	v.m.opts.OnError(v.ResponseWriter, r, err)
+	w := v.ResponseWriter
+	if v.told {
+		w = private{w}
+		defer forbidStoring(w.Header()) // where OnError has written nothing
+	}
+	v.m.opts.OnError(w, r, err)
 	v.answered = true
 }
 
@@ -321,7 +350,7 @@ func (v *visit[T]) fail(err error) {
 // the cookies that stay.
 func (v *visit[T]) takeBack(h http.Header) {
 	for name := range h {
-		if describesContent(name) {
+		if describesContent(name) || targetsCaches(name) {
 			delete(h, name)
 		}
 	}
@@ -335,7 +364,7 @@ func (v *visit[T]) takeBack(h http.Header) {
 // now does not go out. A Content-Security-Policy is about every response.
 func describesContent(name string) bool {
 	switch name {
-	case "Accept-Ranges", "Etag", "Last-Modified", "Location":
+	case "Accept-Ranges", "Etag", "Last-Modified", "Location", "Refresh", "Cache-Control", "Expires", "Age":
 		return true
 	}
 	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-")
@@ -373,10 +402,20 @@ func forbidStoring(h http.Header) {
 		h.Set("Cache-Control", "no-store")
 	}
 	for name := range h {
-		if strings.HasSuffix(name, "Cdn-Cache-Control") || name == "Surrogate-Control" {
+		if targetsCaches(name) {
 			delete(h, name)
 		}
 	}
+}
+
+// targetsCaches reports whether a header tells some caches what to do in place of
+// Cache-Control.
+func targetsCaches(name string) bool {
+	switch name {
+	case "Surrogate-Control", "Edge-Control", "X-Accel-Expires":
+		return true
+	}
+	return strings.HasSuffix(name, "-Cache-Control")
 }
 
 func addVary(h http.Header, name string) {

@@ -81,8 +81,9 @@ type Options[T any] struct {
 	// OnError answers a request whose session cannot be read, or cannot be saved
 	// before the first byte of the response. The error is logged already. Nothing of
 	// the handler's response goes out: its headers Content-* (but Content-Security-*),
-	// Accept-Ranges, ETag, Last-Modified, Location and Set-Cookie are removed. A token
-	// that is in force already is sent all the same. Where a save has failed, Get finds the
+	// Accept-Ranges, ETag, Last-Modified, Location, Refresh, Set-Cookie, Age, Expires and
+	// Cache-Control, with all that replace that for single caches, are removed. A token that
+	// is in force already is sent all the same. Where a save has failed, Get finds the
 	// session in the request's context, and what is changed of it is not saved; where it
 	// could not be read, there is none. If nil, the answer is 503 where the
 	// store did not answer, 409 where Merge was [Reject] and 500 otherwise.

@@ -301,7 +301,12 @@ func TestCookieOfAnInnerManagerStays(t *testing.T) {
 		"destroyed": {func(ctx context.Context, s *sess) { s.Destroy(ctx) }, ended},
 		"unchanged": {func(context.Context, *sess) {}, func(cookies []*http.Cookie) bool { return len(cookies) == 0 }},
 	} {
-		for where, between := range map[string]func(http.Handler) http.Handler{"at once": same, "through a middleware": unwrap} {
+		for where, between := range map[string]func(http.Handler) http.Handler{
+			"at once": same, "through a middleware": unwrap,
+			"through one that does not unwrap": func(next http.Handler) http.Handler {
+				return http.TimeoutHandler(next, time.Minute, "")
+			},
+		} {
 			staff := newApp(t, &session.Options[account]{Name: "staff"})
 			customers := newApp(t, &session.Options[account]{Name: "customers",
 				Transport: session.Cookie(session.CookieOptions{Name: "customers"})})
@@ -326,6 +331,58 @@ func TestCookieOfAnInnerManagerStays(t *testing.T) {
 				if _, _, ok := customers.stored(t, cookies[0].Value); !ok {
 					t.Errorf("%s: the cookie opens nothing", where)
 				}
+			}
+		}
+	}
+}
+
+// Of three managers around each other, any may fail to save, and a handler or an OnError may
+// panic: each client is told its token once, and no token is sent that opens nothing.
+func TestCookiesOfThreeManagers(t *testing.T) {
+	for _, failing := range []string{"", "A", "B", "C", "AB", "BC", "AC", "ABC"} {
+		for _, panics := range []string{"nobody", "handler", "OnError"} {
+			apps, r, w := make(map[string]*app), httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+			for _, name := range []string{"A", "B", "C"} {
+				o := &session.Options[account]{Name: name, Transport: session.Cookie(session.CookieOptions{Name: name})}
+				if panics == "OnError" && name == "C" {
+					o.OnError = func(http.ResponseWriter, *http.Request, error) { panic("in OnError") }
+				}
+				a := newApp(t, o)
+				s := a.Start()
+				if err := s.Save(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				a.SetToken(r, s.Token())
+				apps[name] = a
+			}
+			w.Header().Set("Set-Cookie", "outside=1")
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.SetCookie(w, &http.Cookie{Name: "handler", Value: "1"})
+				for name, a := range apps {
+					s := a.Get(r.Context())
+					renewing(t, 0)(r.Context(), s)
+					if strings.Contains(failing, name) {
+						s.Data.Views++
+						a.store.set(map[string]error{"Update": errDown}, nil)
+					}
+				}
+				if panics == "handler" {
+					panic("in the handler")
+				}
+			})
+			recovering(apps["A"].Handler(apps["B"].Handler(recovering(apps["C"].Handler(handler))))).ServeHTTP(w, r)
+			got := make(map[string]int)
+			for _, c := range w.Result().Cookies() {
+				got[c.Name]++
+				if a := apps[c.Name]; a != nil {
+					a.store.set(nil, nil)
+					if _, _, ok := a.stored(t, c.Value); !ok {
+						t.Errorf("failing %q, %s panics: the cookie of %s opens nothing", failing, panics, c.Name)
+					}
+				}
+			}
+			if got["A"] != 1 || got["B"] != 1 || got["C"] != 1 || got["outside"] != 1 {
+				t.Errorf("failing %q, %s panics: status %d, %v", failing, panics, w.Code, got)
 			}
 		}
 	}

@@ -458,3 +458,71 @@ func TestCloseNotify(t *testing.T) {
 		}
 	})
 }
+
+// cachings tell caches to keep a response, in the words of some of them.
+var cachings = []string{"CDN-Cache-Control", "X-Accel-Expires", "Edge-Control", "X-LiteSpeed-Cache-Control",
+	"Akamai-Cache-Control", "Surrogate-Control"}
+
+func TestNoCacheKeepsAToken(t *testing.T) {
+	a := newApp(t, nil)
+	w := a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range cachings {
+			w.Header().Set(name, "max-age=60")
+		}
+		a.Get(r.Context()).Data.Views = 1
+	})
+	for _, name := range cachings {
+		if w.Header().Get(name) != "" {
+			t.Errorf("%s stays beside a token", name)
+		}
+	}
+	if w.Header().Get("X-Auth-Token") == "" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", w.Header())
+	}
+}
+
+// What the handler said of its response is not true of the error that goes out in its place.
+func TestErrorPageIsNotCachedAsTheResponse(t *testing.T) {
+	a := newApp(t, &session.Options[account]{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+		w.WriteHeader(503)
+	}})
+	a.store.set(map[string]error{"Create": errDown}, nil)
+	gone := append([]string{"Cache-Control", "Expires", "Refresh", "Age"}, cachings...)
+	w := a.serve(a.newRequest(""), func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range gone {
+			w.Header().Set(name, "60")
+		}
+		a.Get(r.Context()).Data.Views = 1
+		io.WriteString(w, "body")
+	})
+	for _, name := range gone {
+		if w.Header().Get(name) != "" {
+			t.Errorf("%s of the response that did not go out: %v", name, w.Header())
+		}
+	}
+	if w.Code != 503 || w.Header().Get("Vary") != "X-Auth-Token" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+func TestNoCacheKeepsAnErrorPageWithAToken(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"Write":       func(w http.ResponseWriter) { io.WriteString(w, "sorry") },
+		"nothing":     func(http.ResponseWriter) {},
+	} {
+		a := newApp(t, &session.Options[account]{OnError: func(w http.ResponseWriter, r *http.Request, err error) {
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			answer(w)
+		}})
+		token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Views = 1 })
+		w := a.request(token, func(ctx context.Context, s *sess) {
+			renewing(t, 0)(ctx, s)
+			s.Data.Views++
+			a.store.set(map[string]error{"Update": errDown}, nil)
+		})
+		if w.Header().Get("X-Auth-Token") == "" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v", name, w.Header())
+		}
+	}
+}

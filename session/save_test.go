@@ -430,3 +430,40 @@ func TestUpdateFromSeveralGoroutinesOfOneRequest(t *testing.T) {
 		t.Errorf("%d of 105", data.Views)
 	}
 }
+
+// What Update's function decides, it decides on what is stored, also where that means that there
+// is nothing to do.
+func TestUpdateDecidesOnWhatIsStored(t *testing.T) {
+	a := newApp(t, nil)
+	token := a.begin(t, func(ctx context.Context, s *sess) { s.Data.Role = "user" })
+	a.request(token, func(ctx context.Context, s *sess) {
+		a.request(token, func(ctx context.Context, s *sess) { s.Data.Role, s.Data.Views = "admin", 1 })
+		if err := s.Update(ctx, func(d *account) error { d.Role = "user"; return nil }); err != nil {
+			t.Error(err)
+		}
+		if data, _, _ := a.stored(t, token); data.Role != "user" || s.Data.Role != "user" || s.Data.Views != 1 {
+			t.Errorf("stored %+v, here %+v", data, s.Data)
+		}
+		a.request(token, func(ctx context.Context, s *sess) { s.Data.Views = 2 })
+		errNone := errors.New("none left")
+		use := func(d *account) error {
+			if d.Views < 2 {
+				return errNone
+			}
+			d.Views -= 2
+			return nil
+		}
+		if err := s.Update(ctx, use); err != nil {
+			t.Errorf("%v, though another request has stored two", err)
+		}
+		if err := s.Update(ctx, use); err != errNone {
+			t.Errorf("%v, want the function's own error", err)
+		}
+		if err := a.load(t, token).Destroy(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := s.Update(ctx, func(*account) error { return nil }); !errors.Is(err, session.ErrGone) {
+			t.Errorf("after a logout: %v", err)
+		}
+	})
+}

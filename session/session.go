@@ -16,8 +16,12 @@ import (
 //
 // Save, Update, Renew, Reset, ResetToken and Destroy go on when the context is
 // cancelled, because the client's hanging up must not leave work half done; each
-// ends after StoreTimeout. Whatever they return other than the errors they name
-// means that the store did not answer: what was asked may have happened or not.
+// ends after StoreTimeout, and one waits for the other. Whatever they return other than
+// the errors they name means that the store did not answer: what was asked may have
+// happened or not. Save of a new session, tried again after that, begins the session again,
+// even where another request has ended it meanwhile.
+//
+// A copy of a Session is none: what is changed in its Data nobody saves.
 type Session[T any] struct {
 	// Data is the application's. It is saved before the first byte of the response
 	// if it changed, and again after the handler if it changed later.
@@ -118,7 +122,7 @@ func (s *Session[T]) Save(ctx context.Context) error {
 	return s.s.exclusive(ctx, "save", func(ctx context.Context) error {
 		s.s.begin()
 		written, err := s.s.put(ctx, change[T]{})
-		if err != nil || written || !s.s.touchDue() {
+		if err != nil || written || !s.s.touchDue(time.Now()) {
 			return err
 		}
 		return s.s.touch(ctx)
@@ -126,8 +130,8 @@ func (s *Session[T]) Save(ctx context.Context) error {
 }
 
 // Update changes Data by fn and stores it, together with what else was changed. If
-// another request was faster, fn runs again on what that one stored, until it lands:
-// so counters count and appends append. fn gets a copy of Data and does nothing but
+// another request was faster, fn runs again on what that one stored, until it lands,
+// changes nothing there or returns an error: so counters count and appends append. fn gets a copy of Data and does nothing but
 // change it: methods of the session that use the store, and writing to the response,
 // which saves the session, would wait for it for ever. If it returns an error, Update
 // returns that, and nothing is stored.
@@ -190,7 +194,8 @@ func (s *Session[T]) Reset(ctx context.Context) error {
 // own; anything else is ErrInvalidToken. If a session has it already, it is
 // [tokensession.ErrExists]. After any error the old session is as it was; if the store
 // did not answer, the token may be taken by the new one, and trying it again in this
-// request goes on with that.
+// request goes on with that. Where a token is given out again after its session has
+// ended, a request of that session which is still under way can end the new one.
 func (s *Session[T]) ResetToken(ctx context.Context, token string) error {
 	return s.s.exclusive(ctx, "reset token", func(ctx context.Context) error {
 		return s.s.resetToken(ctx, token)

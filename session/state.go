@@ -50,7 +50,7 @@ type state[T any] struct {
 	tried       bool        // a Create ended unknown
 	deleted     bool        // by a Destroy of this request
 	followed    bool        // cred is the successor of what this request had, and no Renew has said so
-	unconfirmed bool        // cred follows a former token, and the store was not asked since
+	unconfirmed bool        // the token is new since the store was asked last, or may be
 
 	// The contexts of what most requests do at most once: a place for them here
 	// spares the allocation.
@@ -147,9 +147,7 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 	if err := s.m.read(&s.reading, &cred, s.readAt, &st); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cred, s.stored = cred, true
+	s.cred, s.stored = cred, true // mu can wait: nobody else has s yet
 	s.followed, s.sendToken = st.followed, st.followed
 	s.owner = st.owner
 	s.adopt(&st)
@@ -160,8 +158,12 @@ func (s *state[T]) load(ctx context.Context, cred credential) error {
 // confirm looks whether the session whose token is to be sent has ended meanwhile.
 func (s *state[T]) confirm(ctx context.Context) error {
 	s.unconfirmed = false
-	err := s.readOwn(ctx, time.Now(), new(stored))
-	if errors.Is(err, ErrGone) {
+	var st stored
+	err := s.readOwn(ctx, time.Now(), &st)
+	switch {
+	case err == nil:
+		s.header = st.header // whose epoch a Renew that ended unknown may have made
+	case errors.Is(err, ErrGone):
 		s.end(ErrGone)
 	}
 	return err
@@ -253,10 +255,23 @@ type write[T any] struct {
 // put stores the session if there is anything to store.
 func (s *state[T]) put(ctx context.Context, ch change[T]) (written bool, err error) {
 	w, err := s.prepare(ctx, ch)
+	if ch.apply != nil && s.stored && w == nil && decided(err) {
+		// That was about what this request has loaded, and there may be something else now.
+		if err := s.rebase(ctx, tokensession.ErrConflict); err != nil {
+			return false, err
+		}
+		w, err = s.prepare(ctx, ch)
+	}
 	if w == nil {
 		return false, err
 	}
 	return true, s.land(ctx, ch, w)
+}
+
+// decided reports whether apply has left Data as it is, or failed.
+func decided(err error) bool {
+	_, failed := errors.AsType[applyError](err)
+	return err == nil || failed
 }
 
 // land sends w until it lands: what it meets of other requests' writes it merges, and
@@ -434,8 +449,11 @@ func (s *state[T]) send(ctx context.Context, w *write[T]) (tokensession.Version,
 		s.end(ErrGone)
 		return "", ErrGone
 	}
-	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.header.epoch != s.epoch {
-		s.renewal = w.cred
+	if err != nil && !errors.Is(err, tokensession.ErrConflict) && w.renewed {
+		s.unconfirmed = true
+		if w.header.epoch != s.epoch {
+			s.renewal = w.cred
+		}
 	}
 	return version, err
 }
@@ -460,7 +478,7 @@ func (s *state[T]) landed(ctx context.Context, w *write[T], version tokensession
 	s.cred, s.header, s.stored, s.renewal = *w.cred, w.header, true, nil
 	s.version, s.base, s.storedOwner = version, w.payload, w.owner
 	s.ttl, s.readAt = w.record.TTL, time.Now()
-	s.unconfirmed = false
+	s.unconfirmed = w.renewed
 	if s.owner == w.owner { // else it was set again meanwhile
 		s.ownerSet = false
 	}
@@ -527,7 +545,7 @@ func (s *state[T]) readOwn(ctx context.Context, now time.Time, st *stored) error
 	}
 	err := s.m.get(ctx, s.id(), now, st)
 	if err == nil {
-		err = s.recognize(st, now)
+		err = s.recognize(ctx, st, now)
 	}
 	if err == nil {
 		err = s.m.accept(ctx, s.id(), st)
@@ -536,7 +554,7 @@ func (s *state[T]) readOwn(ctx context.Context, now time.Time, st *stored) error
 }
 
 // recognize reports ErrGone if another request has ended all former tokens at once.
-func (s *state[T]) recognize(st *stored, now time.Time) error {
+func (s *state[T]) recognize(ctx context.Context, st *stored, now time.Time) error {
 	if st.epoch == s.epoch {
 		s.follow(&st.header, now)
 		return nil
@@ -547,6 +565,7 @@ func (s *state[T]) recognize(st *stored, now time.Time) error {
 	if _, refused := st.open(s.m.opts.Name, s.renewal, now); refused != "" {
 		return ErrGone
 	}
+	s.m.audit(ctx, &eventRenewed, s.id(), slog.Duration("grace", 0))
 	s.setCredential(*s.renewal)
 	s.renewal = nil
 	return nil
@@ -625,13 +644,17 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// touchDue reports whether an eighth of the idle timeout has gone by, or
+// touchDue reports whether, at now, an eighth of the idle timeout has gone by, or
 // IdleTimeout or Lifetime was changed.
-func (s *state[T]) touchDue() bool {
+func (s *state[T]) touchDue(now time.Time) bool {
 	if !s.stored {
 		return false
 	}
-	off := s.m.ttl(s.created, s.readAt) - s.ttl
+	left := s.ttl
+	if left != tokensession.Forever {
+		left -= now.Sub(s.readAt)
+	}
+	off := s.m.ttl(s.created, now) - left
 	return max(off, -off) >= min(s.m.opts.IdleTimeout, s.m.opts.Lifetime)/8
 }
 

@@ -11,13 +11,8 @@ import (
 // that [http.ResponseController] reaches what is under it.
 type writer struct {
 	http.ResponseWriter
-	commit interface {
-		save() error
-		keep(cookies []string)
-	}
+	commit interface{ save() error }
 }
-
-func (w *writer) keep(cookies []string) { w.commit.keep(cookies) }
 
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
@@ -94,7 +89,7 @@ func (w *writer) CloseNotify() <-chan bool {
 // handlers ask for them by type assertion, and take them for a promise.
 func (w *writer) offer() http.ResponseWriter {
 	var flushes, hijacks bool
-	for each := w.ResponseWriter; each != nil; each = unwrapped(each) {
+	for each := w.ResponseWriter; each != nil && !(flushes && hijacks); each = unwrapped(each) {
 		switch each.(type) {
 		case http.Flusher, interface{ FlushError() error }:
 			flushes = true
@@ -155,4 +150,20 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 		return u.Unwrap()
 	}
 	return nil
+}
+
+// private is the ResponseWriter of an OnError whose response carries a token: whatever it says
+// of caches, they keep out.
+type private struct{ http.ResponseWriter }
+
+func (w private) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w private) WriteHeader(status int) {
+	forbidStoring(w.Header())
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w private) Write(b []byte) (int, error) {
+	forbidStoring(w.Header())
+	return w.ResponseWriter.Write(b)
 }

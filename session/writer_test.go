@@ -506,3 +506,21 @@ func TestNothingOfTheResponseGoesOutIfTheSaveFails(t *testing.T) {
 		}
 	}
 }
+
+// selfish unwraps to itself, and has all that a handler could ask for.
+type selfish struct{ *httptest.ResponseRecorder }
+
+func (selfish) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, http.ErrNotSupported }
+func (w selfish) Unwrap() http.ResponseWriter                { return w }
+
+// Nothing is looked for beyond where it was found.
+func TestWriterThatUnwrapsToItself(t *testing.T) {
+	a := newApp(t, nil)
+	w := selfish{httptest.NewRecorder()}
+	a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.Get(r.Context()).Data.Views = 1
+	})).ServeHTTP(w, a.newRequest(""))
+	if w.Header().Get("X-Auth-Token") == "" {
+		t.Error("no token")
+	}
+}
