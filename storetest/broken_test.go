@@ -190,7 +190,7 @@ var brokenStores = []broken{
 
 	{"Touch revives", undead("Touch"), "9 11", ""},
 
-	{"Delete of nothing is an error", func(s *reference) tokensession.Store { return finicky{s} }, "10 11", ""},
+	{"Delete of nothing is an error", func(s *reference) tokensession.Store { return finicky{s} }, "10 11 Errors", ""},
 
 	{"Update revives", undead("Update"), "11", ""},
 
@@ -274,6 +274,41 @@ var brokenStores = []broken{
 		s.notFound = func(id string) error { return fmt.Errorf("%w: %s", tokensession.ErrNotFound, id) }
 		return s
 	}, "Errors", ""},
+
+	{"errors show the end of the id", func(s *reference) tokensession.Store {
+		s.notFound = func(id string) error {
+			return fmt.Errorf("%w: …%s", tokensession.ErrNotFound, id[max(0, len(id)-10):])
+		}
+		return s
+	}, "Errors", ""},
+
+	{"the error of an argument shows the id", func(s *reference) tokensession.Store {
+		s.check = func(ctx context.Context, id string, rec *tokensession.Record) error {
+			err := tokensession.Check(ctx, id, rec)
+			if errors.Is(err, tokensession.ErrInvalidTTL) {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+			return err
+		}
+		return s
+	}, "Errors", ""},
+
+	{"an error quotes a URL with the password", func(s *reference) tokensession.Store {
+		s.notFound = func(string) error {
+			return fmt.Errorf("%q: %w", "net://user:"+password+"@host", tokensession.ErrNotFound)
+		}
+		return s
+	}, "Errors", ""},
+
+	{"Len counts up to 1000", func(s *reference) tokensession.Store { return thousand{s, "Len"} }, "Counter", ""},
+
+	{"Clear removes 1000", func(s *reference) tokensession.Store { return thousand{s, "Clear"} }, "Clearer", ""},
+
+	{"All shows 1000", func(s *reference) tokensession.Store { return thousand{s, "All"} }, "Lister", ""},
+
+	{"ByOwner shows 1000", func(s *reference) tokensession.Store { return thousand{s, "ByOwner"} }, "OwnerIndex", ""},
+
+	{"DeleteOwner removes 1000", func(s *reference) tokensession.Store { return thousand{s, "DeleteOwner"} }, "OwnerIndex", ""},
 
 	{"an error shows the password", func(s *reference) tokensession.Store {
 		s.notFound = func(string) error { return fmt.Errorf("net://user:%s@host: %w", password, tokensession.ErrNotFound) }
@@ -1469,6 +1504,75 @@ func discouraged(_ *reference, _ context.Context, seq entries) entries {
 	return func(yield func(tokensession.Entry, error) bool) {
 		for e, err := range seq {
 			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// thousand has a method that takes the first page of what there is for all of it.
+type thousand struct {
+	*reference
+	careless string
+}
+
+const page = 1000
+
+func (s thousand) Len(ctx context.Context) (int, error) {
+	n, err := s.reference.Len(ctx)
+	if s.careless == "Len" {
+		n = min(n, page)
+	}
+	return n, err
+}
+
+func (s thousand) Clear(ctx context.Context) error {
+	if s.careless != "Clear" {
+		return s.reference.Clear(ctx)
+	}
+	_, err := s.deleteFirst(ctx, s.reference.All(ctx))
+	return err
+}
+
+func (s thousand) DeleteOwner(ctx context.Context, owner string) (int, error) {
+	if s.careless != "DeleteOwner" {
+		return s.reference.DeleteOwner(ctx, owner)
+	}
+	return s.deleteFirst(ctx, s.reference.ByOwner(ctx, owner))
+}
+
+func (s thousand) deleteFirst(ctx context.Context, seq entries) (n int, err error) {
+	for e, err := range firstPage(seq) {
+		if err != nil {
+			return n, err
+		}
+		if err := s.reference.Delete(ctx, e.ID); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (s thousand) All(ctx context.Context) iter.Seq2[tokensession.Entry, error] {
+	if s.careless != "All" {
+		return s.reference.All(ctx)
+	}
+	return firstPage(s.reference.All(ctx))
+}
+
+func (s thousand) ByOwner(ctx context.Context, owner string) iter.Seq2[tokensession.Entry, error] {
+	if s.careless != "ByOwner" {
+		return s.reference.ByOwner(ctx, owner)
+	}
+	return firstPage(s.reference.ByOwner(ctx, owner))
+}
+
+func firstPage(seq entries) entries {
+	return func(yield func(tokensession.Entry, error) bool) {
+		n := 0
+		for e, err := range seq {
+			if n++; n > page || !yield(e, err) {
 				return
 			}
 		}

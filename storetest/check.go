@@ -2,8 +2,11 @@ package storetest
 
 import (
 	"fmt"
+	"net/url"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,7 +78,7 @@ func (s Suite) await(rec *recorder, ended <-chan struct{}) *recorder {
 			}
 		}
 	}
-	hung := &recorder{rule: rec.rule}
+	hung := &recorder{rule: rec.rule, secrets: rec.secrets}
 	hung.Errorf("seen: a call of the store did not return in %v\n%s\nrule:\n%s", looks*s.patience(), allGoroutines(),
 		indent(rec.rule.text))
 	return hung
@@ -150,13 +153,22 @@ func (r *recorder) replay(t *testing.T) {
 // front, tells a reader nothing.
 func say(t *testing.T, text string) { fmt.Fprintln(t.Output(), text) }
 
-// without returns text without the secrets.
+// without returns text without the secrets, as they stand, quoted, or encoded in a URL.
 func without(secrets []string, text string) string {
 	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, "(a secret)")
+		forms := []string{
+			secret, unquoted(strconv.Quote(secret)), unquoted(strconv.QuoteToASCII(secret)),
+			url.QueryEscape(secret), url.PathEscape(secret), url.User(secret).String(),
+		}
+		slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+		for _, form := range forms {
+			text = strings.ReplaceAll(text, form, "(a secret)")
+		}
 	}
 	return text
 }
+
+func unquoted(text string) string { return text[1 : len(text)-1] }
 
 func (r *recorder) note(failed bool, line string) {
 	line = without(r.secrets, line)

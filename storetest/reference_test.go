@@ -361,8 +361,8 @@ func suite(spoil func(*reference) tokensession.Store) Suite {
 	}
 }
 
-// password is one that broken stores show.
-const password = "hunter2"
+// password is one that broken stores show. What is quoted or in a URL has it in another form.
+const password = `hunter"2`
 
 func healthy(s *reference) tokensession.Store { return s }
 

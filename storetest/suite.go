@@ -103,8 +103,8 @@
 // tried here: of rule 8 the suite sees what a restart of the application does. Of rules 12
 // to 14 it sees what a context that ends in the middle of a call brings to light, and, where
 // the author sets Network, what a network does that refuses, stalls, delays and loses answers.
-// It does not see how much memory an iteration takes, and whether what was granted within a
-// granularity was needed.
+// It does not see how much memory an iteration takes, what goes wrong with more than 1100
+// records, and whether what was granted within a granularity was needed.
 package storetest
 
 import (
@@ -184,8 +184,8 @@ type Suite struct {
 	// can stand there that the store cannot read.
 	Corrupt func(tb testing.TB) (store tokensession.Store, damage func(id string))
 
-	// Secrets are what no error may show: the password that Network puts into a URL, say.
-	// Reports of failures do not show them either.
+	// Secrets are what no error may show, as it stands, quoted or encoded in a URL: the password
+	// that Network puts into one, say. Reports of failures do not show them either.
 	Secrets []string
 
 	// Budget is the time that each race takes; 0 is 100 ms. With -short it is a third.
