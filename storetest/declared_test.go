@@ -152,11 +152,11 @@ func (s skip) begins(want skip) bool {
 func TestSkipsAreListedByReason(t *testing.T) {
 	got := byReason([]skip{{"Rule04_TTL", "days", "no clock"}, {"Rule11_Expiry", "reaped", "no clock"},
 		{"Rule12_Outages", "refused", "no network"}, {"Rule12_Outages", "late", "no network"},
-		{"Rule14_Once", "lost_create", "no network"}, {"Lister", "empty", "no clock"}})
+		{"Rule14_Once", "lost_create", "no network"}, {"Pinger", "answers", "no clock"}})
 	want := `no clock
     Rule04_TTL: days
     Rule11_Expiry: reaped
-    Lister: empty
+    Pinger
 no network
     Rule12_Outages: refused, late
     Rule14_Once: lost_create`

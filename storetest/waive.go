@@ -84,23 +84,28 @@ func (r *recorder) waive(reason string) {
 type skip struct{ rule, check, reason string }
 
 // byReason lists each reason and, below it, the checks that were skipped for it, a line a rule.
+// A rule stands alone if all its checks were.
 func byReason(skips []skip) string {
 	var lines []string
 	for len(skips) > 0 {
-		reason, rule := skips[0].reason, ""
+		reason := skips[0].reason
 		lines = append(lines, reason)
+		checks := make(map[string][]string)
 		skips = slices.DeleteFunc(skips, func(s skip) bool {
-			switch {
-			case s.reason != reason:
-				return false
-			case s.rule == rule:
-				lines[len(lines)-1] += ", " + s.check
-			default:
-				rule = s.rule
-				lines = append(lines, "    "+rule+": "+s.check)
+			if s.reason == reason {
+				checks[s.rule] = append(checks[s.rule], s.check)
 			}
-			return true
+			return s.reason == reason
 		})
+		for i := range rules {
+			switch list := checks[rules[i].name]; len(list) {
+			case 0:
+			case len(rules[i].checks):
+				lines = append(lines, "    "+rules[i].name)
+			default:
+				lines = append(lines, "    "+rules[i].name+": "+strings.Join(list, ", "))
+			}
+		}
 	}
 	return strings.Join(lines, "\n")
 }
