@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -114,6 +115,9 @@ func (r *report) endTest(e *event) {
 	}
 }
 
+// place is where in the source a test said something, if the testing package tells.
+var place = regexp.MustCompile(`^\s*\S+\.go:\d+: `)
+
 // reason is what a test said when it was skipped, without the place in the source.
 func reason(lines []string) string {
 	var said string
@@ -121,11 +125,7 @@ func reason(lines []string) string {
 		if strings.HasPrefix(strings.TrimSpace(line), "--- SKIP") {
 			continue
 		}
-		_, text, found := strings.Cut(line, ": ")
-		if !found {
-			text = line
-		}
-		said += " " + strings.TrimSpace(text)
+		said += " " + strings.TrimSpace(place.ReplaceAllString(line, ""))
 	}
 	return strings.TrimSpace(said)
 }
