@@ -232,7 +232,7 @@ func (m *Manager[T]) Start() *Session[T] {
 	v := &visit[T]{}
 	v.init(m)
 	v.state.used.Store(true)
-	v.state.begun = true
+	v.state.setBegun()
 	return &v.session
 }
 

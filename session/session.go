@@ -76,11 +76,12 @@ func (s *Session[T]) ID() string {
 func (s *Session[T]) Token() string {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
-	tooLate := s.s.headerSent() || s.s.settling && !s.s.begun
+	s.s.asked.Store(true) // before the look at settling, so that either sees the other
+	tooLate := s.s.headerSent() || s.s.settling.Load() && !s.s.begun
 	if s.s.over != nil || !s.s.stored && tooLate {
 		return ""
 	}
-	s.s.begun = true
+	s.s.setBegun()
 	return s.s.credential().token
 }
 
@@ -109,6 +110,7 @@ func (s *Session[T]) SetOwner(owner string) {
 	s.s.mu.Lock()
 	defer s.s.mu.Unlock()
 	s.s.owner, s.s.ownerSet = owner, owner != s.s.storedOwner
+	s.s.asked.Store(true)
 }
 
 // Save stores the session now: a new one in any case, another if it changed.

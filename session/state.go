@@ -20,7 +20,8 @@ type state[T any] struct {
 	session *Session[T] // whose Data this is about
 	visit   *visit[T]   // the request; nil without HTTP
 
-	used atomic.Bool // the application has asked for the session, so Data is decoded
+	used     atomic.Bool // the application has asked for the session, so Data is decoded
+	settling atomic.Bool // what the header will say is being decided, by a look at asked
 
 	// op is held for the length of every operation, and guards what the store has,
 	// and what follows that up to unconfirmed.
@@ -31,11 +32,11 @@ type state[T any] struct {
 	mu       sync.Mutex
 	cred     credential // made when first asked for; its token is "" if that is not known
 	owner    string
-	ownerSet bool  // by this request
-	begun    bool  // to be stored even if empty
-	settling bool  // what the header will say is being decided
-	stored   bool  // in the store, as far as this request knows
-	over     error // not nil: why nothing can be saved any more
+	ownerSet bool        // by this request
+	begun    bool        // to be stored even if empty
+	stored   bool        // in the store, as far as this request knows
+	asked    atomic.Bool // begun or owner was set; else mustStore does not wait for mu
+	over     error       // not nil: why nothing can be saved any more
 
 	// What the store has, as this request last saw it.
 	header
@@ -51,13 +52,14 @@ type state[T any] struct {
 	deleted     bool        // by a Destroy of this request
 	followed    bool        // cred is the successor of what this request had, and no Renew has said so
 	unconfirmed bool        // the token is new since the store was asked last, or may be
+	silent      bool        // the idle timeout is not to be tried again: the store does not answer
 
 	// The contexts of what most requests do at most once: a place for them here
 	// spares the allocation.
 	reading, writing deadline
 
-	// What the response tells the client.
-	sendToken, clearToken bool
+	// What the response tells the client, and whether its header does.
+	sendToken, clearToken, told bool
 }
 
 // change is what put does beside saving Data as it is.
@@ -87,7 +89,13 @@ func (s *state[T]) headerSent() bool { return s.visit != nil && s.visit.sent.Loa
 func (s *state[T]) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.setBegun()
+}
+
+// setBegun is begin for callers that hold mu.
+func (s *state[T]) setBegun() {
 	s.begun = true
+	s.asked.Store(true)
 }
 
 // unanswered is the error of a session that the store did not answer for when the
@@ -418,6 +426,9 @@ func (s *state[T]) differs(payload []byte) (bool, error) {
 // mustStore reports whether there is something to store whatever Data is, and whether
 // this request has set the owner.
 func (s *state[T]) mustStore() (must, setsOwner bool) {
+	if !s.asked.Load() {
+		return false, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.begun && !s.stored || s.owner != s.storedOwner, s.ownerSet
