@@ -42,21 +42,22 @@ func file(tb testing.TB) (open func() tokensession.Store) {
 
 // buckets returns the stores of two buckets in one file.
 func buckets(tb testing.TB, a, b string) (tokensession.Store, tokensession.Store) {
+	db := database(tb)
+	return bucket(tb, db, a), bucket(tb, db, b)
+}
+
+func database(tb testing.TB) *bbolt.DB {
 	db, err := bbolt.Open(filepath.Join(tb.TempDir(), "sessions.db"), 0o600, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { db.Close() })
-	return bucket(tb, db, a), bucket(tb, db, b)
+	return db
 }
 
 // damaged returns the store of a bucket, and what flips a bit in a record there.
 func damaged(tb testing.TB) (tokensession.Store, func(id string)) {
-	db, err := bbolt.Open(filepath.Join(tb.TempDir(), "sessions.db"), 0o600, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { db.Close() })
+	db := database(tb)
 	return bucket(tb, db, "a"), func(id string) {
 		err := db.Update(func(tx *bbolt.Tx) error {
 			records := tx.Bucket([]byte("a")).Bucket([]byte("records"))

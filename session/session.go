@@ -133,10 +133,10 @@ func (s *Session[T]) Save(ctx context.Context) error {
 
 // Update changes Data by fn and stores it, together with what else was changed. If
 // another request was faster, fn runs again on what that one stored, until it lands,
-// changes nothing there or returns an error: so counters count and appends append. fn gets a copy of Data and does nothing but
-// change it: methods of the session that use the store, and writing to the response,
-// which saves the session, would wait for it for ever. If it returns an error, Update
-// returns that, and nothing is stored.
+// changes nothing there or returns an error: so counters count and appends append. fn
+// gets a copy of Data and does nothing but change it: methods of the session that use the
+// store, and writing to the response, which saves the session, would wait for it for ever.
+// If it returns an error, Update returns that, and nothing is stored.
 //
 // The other errors are Save's.
 func (s *Session[T]) Update(ctx context.Context, fn func(*T) error) error {

@@ -24,7 +24,7 @@ type state[T any] struct {
 	settling atomic.Bool // what the header will say is being decided, by a look at asked
 
 	// op is held for the length of every operation, and guards what the store has,
-	// and what follows that up to unconfirmed.
+	// and what follows that up to silent.
 	op sync.Mutex
 
 	// mu guards what follows, and is held for instants only, so that accessors can

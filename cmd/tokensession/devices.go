@@ -58,44 +58,38 @@ func (d *site) devices(ctx context.Context, s *session.Session[visit]) (devices,
 	return all, nil
 }
 
+// forUser does something to the session of a user who is signed in, and shows the page again.
+func (d *site) forUser(do func(r *http.Request, s *session.Session[visit]) error) http.Handler {
+	return forBrowser(func(w http.ResponseWriter, r *http.Request) error {
+		s := d.pages.Get(r.Context())
+		if s.Owner() == "" {
+			return session.ErrGone
+		}
+		if err := do(r, s); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return nil
+	})
+}
+
 // endDevice ends the session that the form names, if it is the user's.
-func (d *site) endDevice(w http.ResponseWriter, r *http.Request) error {
-	s := d.pages.Get(r.Context())
-	if s.Owner() == "" {
-		return session.ErrGone
-	}
+func (d *site) endDevice(r *http.Request, s *session.Session[visit]) error {
 	err := d.pages.End(r.Context(), s.Owner(), r.PostFormValue("id"))
-	if err != nil && !errors.Is(err, tokensession.ErrNotFound) { // else it has ended by itself
-		return err
+	if errors.Is(err, tokensession.ErrNotFound) {
+		return nil // it has ended by itself
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+	return err
 }
 
 // endOthers signs the user out everywhere but here.
-func (d *site) endOthers(w http.ResponseWriter, r *http.Request) error {
-	s := d.pages.Get(r.Context())
-	if s.Owner() == "" {
-		return session.ErrGone
-	}
-	if err := d.pages.EndOwner(r.Context(), s.Owner(), s.ID()); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+func (d *site) endOthers(r *http.Request, s *session.Session[visit]) error {
+	return d.pages.EndOwner(r.Context(), s.Owner(), s.ID())
 }
 
 // renew gives the session another token.
-func (d *site) renew(w http.ResponseWriter, r *http.Request) error {
-	s := d.pages.Get(r.Context())
-	if s.Owner() == "" {
-		return session.ErrGone
-	}
-	if err := s.Renew(r.Context(), grace); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+func (d *site) renew(r *http.Request, s *session.Session[visit]) error {
+	return s.Renew(r.Context(), grace)
 }
 
 // agentOf is what a client calls itself, shortened.

@@ -58,9 +58,9 @@ func (d *site) handler() http.Handler {
 	pages.Handle("GET /{$}", forBrowser(d.home))
 	pages.Handle("POST /sign-in", forBrowser(d.signIn))
 	pages.Handle("POST /sign-out", forBrowser(d.signOut))
-	pages.Handle("POST /renew", forBrowser(d.renew))
-	pages.Handle("POST /sessions/end", forBrowser(d.endDevice))
-	pages.Handle("POST /sessions/end-others", forBrowser(d.endOthers))
+	pages.Handle("POST /renew", d.forUser(d.renew))
+	pages.Handle("POST /sessions/end", d.forUser(d.endDevice))
+	pages.Handle("POST /sessions/end-others", d.forUser(d.endOthers))
 
 	api := http.NewServeMux()
 	api.Handle("POST /api/session", forProgram(d.apiSignIn))
